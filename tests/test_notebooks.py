@@ -1,4 +1,4 @@
-"""The notebooks as files: run in order, clean, short cells, ids that stay; and every folded solution passes its check."""
+"""The notebooks as files: run in order, clean, short cells, lasting ids; each folded solution passes its check."""
 
 import pytest
 from conftest import exercises, run_exercise
