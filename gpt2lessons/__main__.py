@@ -1,28 +1,39 @@
 """`python -m gpt2lessons COMMAND`: what the course can do from a shell."""
 
 import argparse
+from pathlib import Path
 
 
 def main(arguments=None):
     """Run one command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gpt2lessons", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("execute", help="run the notebooks from top to bottom and write them back clean")
-    run.add_argument("paths", nargs="*", help="notebooks (default: all lessons)")
-    run.add_argument("--model", default="gpt2-mini", help="the model that gl.load() takes (default: gpt2-mini)")
-    run.add_argument("--check", action="store_true", help="run only: write nothing")
+    commands = parser.add_subparsers(required=True)
+    for run in (execute, coverage):
+        command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
+        command.set_defaults(run=run)
+        if run is execute:
+            command.add_argument("paths", nargs="*", type=Path, help="notebooks (default: all lessons)")
+            command.add_argument("--model", default="gpt2-mini", help="what gl.load() takes (default: gpt2-mini)")
+            command.add_argument("--check", action="store_true", help="run only: write nothing")
     options = parser.parse_args(arguments)
-    return _execute(options)
+    return options.run(options)
 
 
-def _execute(options):
-    from pathlib import Path
-
+def execute(options):
+    """Run the notebooks from top to bottom and write them back clean."""
     from gpt2lessons import notebooks
 
-    for path in map(Path, options.paths) if options.paths else notebooks.lessons():
+    for path in options.paths or notebooks.lessons():
         print(path.name, flush=True)
         notebooks.execute(path.resolve(), model=options.model, write=not options.check)
+    return 0
+
+
+def coverage(options):
+    """Write the last column of COVERAGE.md anew from the tags of the notebooks' cells."""
+    from gpt2lessons import coverage as table
+
+    table.TABLE.write_text(table.filled(), "utf8")
     return 0
 
 
