@@ -16,7 +16,8 @@ import torch
 def apply_temperature(logits, temperature):
     """Divide the logits by `temperature` > 0: below 1 sharpens the distribution, above 1 flattens it.
 
-    Ackley, Hinton & Sejnowski 1985, "A learning algorithm for Boltzmann machines", section 2. GPT-2's own sampler applies it before top-k.
+    Ackley, Hinton & Sejnowski 1985, "A learning algorithm for Boltzmann machines", section 2.
+    GPT-2's own sampler applies it before top-k.
     """
     _check_logits(logits)
     greedy = "temperature 0 would always take the most probable token: ask for greedy search instead (do_sample=False)"
