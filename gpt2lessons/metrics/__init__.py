@@ -1,0 +1,66 @@
+"""ROUGE, BLEU, perplexity, diversity and other measures of text, as `evaluate` metrics that need no network.
+
+`load(name).compute(predictions=[…], references=[…])` works as with `evaluate.load(name)`, whose scripts have to be
+downloaded; the scripts here lie in folders of their own beside this file.
+"""
+
+import functools
+import json
+from pathlib import Path
+
+from gpt2lessons.metrics.agreement import cohen_kappa, fleiss_kappa
+from gpt2lessons.metrics.intervals import bootstrap_interval, wilson_interval
+
+NAMES = ("rouge", "bleu", "perplexity", "distinct_n", "self_bleu", "repetition", "zipf", "mauve")
+__all__ = [
+    "NAMES",
+    "bootstrap_interval",
+    "cohen_kappa",
+    "fleiss_kappa",
+    "human_texts",
+    "load",
+    "wilson_interval",
+]
+_TEXTS = Path(__file__).parent.parent / "assets" / "texts"
+
+
+def load(name):
+    """Return the metric `name` (one of `NAMES`) as an `evaluate.Metric`.
+
+    It is loaded with `evaluate.load(folder)`, which copies the script into Hugging Face's cache. Where that cannot be
+    written to (a read-only home), the same class is used straight from this package, with a temporary folder.
+    Raises ValueError for another name.
+    """
+    if name not in NAMES:
+        raise ValueError(f"there is no metric {name!r}; there are: {', '.join(NAMES)}")
+    import evaluate
+
+    try:
+        return evaluate.load(str(Path(__file__).parent / name), keep_in_memory=True)
+    except OSError:
+        return _without_cache(name)
+
+
+def _without_cache(name):
+    import importlib
+    import inspect
+    import tempfile
+
+    import evaluate
+
+    script = importlib.import_module(f"gpt2lessons.metrics.{name}.{name}")
+    classes = [c for c in vars(script).values() if inspect.isclass(c) and issubclass(c, evaluate.Metric)]
+    return classes[0](keep_in_memory=True, cache_dir=tempfile.mkdtemp(prefix="gpt2lessons-metrics-"))
+
+
+@functools.cache
+def human_texts(kind="stories"):
+    """Return texts that people wrote for this course, as a tuple of strings (licence: CC BY 4.0).
+
+    `kind` is "stories" (openings of stories, 80 to 120 words each) or "explanations" (plain non-fiction).
+    They can serve as human reference, and their first sentences as prompts that no sample was tuned on.
+    """
+    kinds = sorted(path.stem for path in _TEXTS.glob("*.json"))
+    if kind not in kinds:
+        raise ValueError(f"there are no human texts of kind {kind!r}; there are: {', '.join(kinds)}")
+    return tuple(json.loads((_TEXTS / f"{kind}.json").read_text("utf8"))["texts"])
