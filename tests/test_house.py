@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "trace": set(),
     "generation": {"processors", "stepper", "trace"},
     "beam": {"processors", "generation"},
-    "scoring": set(),
+    "scoring": {"engine"},
     "metrics": {"scoring"},
     "tuning": {"processors", "generation", "scoring", "metrics"},
     "plots": set(),
