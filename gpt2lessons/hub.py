@@ -213,7 +213,7 @@ def _fetch(url, repo, partial, size, tick, cancel):
                 raise ConnectionError(f"the hub answered with error {answer.status_code}. Run this again later.")
             have = have if answer.status_code == 206 else 0
             with partial.open("ab" if have else "wb") as file:
-                for piece in answer.iter_raw(1 << 16):
+                for piece in answer.iter_raw():
                     file.write(piece)
                     have += len(piece)
                     tick(have)

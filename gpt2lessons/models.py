@@ -116,8 +116,8 @@ def _find(name):
         checkpoint = hub.FAMILY[name]
         found = _on_this_machine(name) or _download(checkpoint.repo, checkpoint.revision, checkpoint.sha256)
         return name, *found, why
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = Path(os.path.expanduser(name))
+    if str(name) and folder.is_dir():
         return folder.resolve().name, folder.resolve(), "a folder of yours", why
     if match := re.fullmatch(r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w.-]+))?", str(name)):
         repo, revision = match.groups()
