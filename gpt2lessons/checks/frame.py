@@ -127,3 +127,29 @@ def _kind(value):
 def _short(value, limit=120):
     text = repr(value)
     return text if len(text) <= limit else text[:limit] + " …"
+
+
+def call_untouched(answer, tensor, *rest):
+    """Return `answer(tensor, *rest)`; raise `WrongError` if it changed the tensor it was given."""
+    given = tensor.clone()
+    got = answer(given, *rest)
+    if not given.equal(tensor):
+        hint = "Work on a copy: avoid -=, /=, assignments to slices, and methods that end in _."
+        raise WrongError("your function changed the tensor it was given.", hint=hint)
+    return got
+
+
+def refuse(got, mistakes):
+    """Raise `WrongError` if `got` (a number or tensor) is what a known mistake gives; -inf equals -inf.
+
+    `mistakes` maps a sentence that names the mistake, without its full stop, to (the wrong value, a hint).
+    """
+    import torch
+
+    if isinstance(got, bool) or not isinstance(got, int | float | torch.Tensor):
+        return
+    got = torch.as_tensor(got).double()
+    for problem, (value, hint) in mistakes.items():
+        value = torch.as_tensor(value).double()
+        if got.shape == value.shape and torch.allclose(got, value, rtol=1e-4, atol=1e-6):
+            raise WrongError(f"{problem}.", hint=hint)
