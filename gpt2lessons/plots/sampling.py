@@ -1,0 +1,177 @@
+"""Figures of the lottery: a distribution and what a filter leaves of it, temperature, and what happens along a text.
+
+Probabilities and masses are numbers from 0 to 1, entropies and surprisals are in nats.
+"""
+
+import numpy as np
+
+from gpt2lessons.plots.style import COLOURS, new_axes, visible
+
+_SEGMENTS = ("sky", "orange", "green", "purple", "light")
+_MARKERS = "osD^vP*X"
+_LINES = ("-", "--", "-.", ":")
+
+
+def plot_lottery(words, probs, draws=(), *, ax=None):
+    """Draw the numbers from 0 to 1 cut into one stretch per word, as wide as its probability; `draws` are pins."""
+    ax = new_axes(ax, width=8, height=1.9)
+    probs, left = _array(probs), 0.0
+    for i, (word, width) in enumerate(zip(words, probs, strict=True)):
+        ax.barh(0, width, left=left, height=1, color=COLOURS[_SEGMENTS[i % len(_SEGMENTS)]], edgecolor="white")
+        text, centre = f"{visible(word)}\n{width:.3g}", left + width / 2
+        if width >= 0.09:
+            ax.text(centre, 0, text, ha="center", va="center")
+        else:
+            box = {"arrowstyle": "-", "color": COLOURS["grey"]}
+            ax.annotate(text, (centre, -0.5), (centre, -1.35), ha="center", va="center", arrowprops=box, fontsize=11)
+        left += width
+    for u in _array(draws).ravel():
+        ax.plot(u, 0.62, marker="v", color="black", markersize=9, clip_on=False)
+        ax.text(u, 0.82, f"{u:.2f}", ha="center", va="bottom", fontsize=11)
+    ax.set(xlim=(0, 1), ylim=(-1.8, 1.25), yticks=[], xlabel="random number u between 0 and 1")
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def plot_distribution(words, probs, *, kept=None, before=None, title="", ax=None):
+    """Draw one bar per word, the first on top.
+
+    `kept` (booleans): a word that is not kept gets a hatched grey bar of its old probability and the note "removed".
+    `before`: the probabilities before a change, drawn as outlines.
+    """
+    words, probs = list(words), _array(probs)
+    ax = new_axes(ax, width=7, height=0.8 + 0.34 * len(words))
+    places, shown = np.arange(len(words)), np.ones(len(words), bool) if kept is None else _array(kept).astype(bool)
+    old = probs if before is None else _array(before)
+    ax.barh(places[shown], probs[shown], color=COLOURS["blue"], height=0.72)
+    ax.barh(places[~shown], old[~shown], color=COLOURS["light"], hatch="////", edgecolor=COLOURS["grey"], height=0.72)
+    if before is not None:
+        ax.barh(places[shown], old[shown], fill=False, edgecolor="black", linewidth=1.2, height=0.72)
+    longest = max(probs.max(), old.max())
+    for place, (new, was, keep) in enumerate(zip(probs, old, shown, strict=True)):
+        end = max(new, was if before is not None else 0) if keep else was
+        ax.text(end + 0.015 * longest, place, f"{new:.3f}" if keep else "removed", va="center", fontsize=11)
+    ax.set(xlim=(0, 1.17 * longest), ylim=(len(words) - 0.4, -0.6), xlabel="probability", title=title)
+    ax.set_yticks(places, [visible(word) for word in words])
+    return ax
+
+
+def plot_frequencies(words, probs, shares, low, high, *, ax=None):
+    """Draw the true probability of each word as a bar and the share of the draws that it got, with its interval."""
+    words, shares = list(words), _array(shares)
+    ax = new_axes(ax, width=8, height=4)
+    places, errors = np.arange(len(words)), np.stack([shares - _array(low), _array(high) - shares])
+    ax.bar(places, _array(probs), color=COLOURS["light"], edgecolor=COLOURS["grey"], label="true probability")
+    ax.errorbar(places, shares, errors, fmt="o", color=COLOURS["blue"], capsize=4, label="share of the draws, 95 %")
+    ax.set_xticks(places, [visible(word) for word in words], rotation=_slant(words), ha="center")
+    ax.set(ylabel="probability", ylim=(0, None))
+    ax.legend()
+    return ax
+
+
+def plot_temperatures(words, probs, temperatures, *, ax=None):
+    """Draw each word's probability against the temperature; `probs` (temperatures, words)."""
+    ax = new_axes(ax)
+    probs, temperatures = _array(probs), _array(temperatures)
+    for i, word in enumerate(words):
+        style = {"linestyle": _LINES[i % 4], "linewidth": 2.4}
+        ax.plot(temperatures, probs[:, i], label=visible(word), **style)
+    ax.axvline(1, color=COLOURS["grey"], linewidth=1)
+    ax.text(1.02, 1.0, "the model itself", color=COLOURS["grey"], fontsize=11, va="top")
+    ax.axhline(1 / len(words), color=COLOURS["grey"], linewidth=1, linestyle=":")
+    ax.set(xscale="log", xlabel="temperature (log scale)", ylabel="probability", ylim=(0, 1.03))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.legend(title="next word")
+    return ax
+
+
+def plot_entropies(temperatures, curves, ceilings, *, ax=None):
+    """Draw entropy against temperature, one curve per name in `curves`; `ceilings` {name: ln V} are its limits."""
+    ax = new_axes(ax)
+    for i, (name, values) in enumerate(curves.items()):
+        ax.plot(_array(temperatures), _array(values), linestyle=_LINES[i % 4], linewidth=2.4, label=name)
+    for name, limit in ceilings.items():
+        ax.axhline(limit, color=COLOURS["grey"], linestyle=":", linewidth=1.2)
+        ax.text(_array(temperatures)[0], limit + 0.08, name, color=COLOURS["grey"], fontsize=11, va="bottom")
+    ax.axvline(1, color=COLOURS["grey"], linewidth=1)
+    ax.set(xscale="log", xlabel="temperature (log scale)", ylabel="entropy (nats)", ylim=(0, None))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.legend(loc="center right")
+    return ax
+
+
+def plot_tradeoff(names, x, y, *, x_error, y_error, x_label, y_label, ax=None):
+    """Draw one point per setting in `names`, joined in order, with error bars in both directions."""
+    ax = new_axes(ax, width=7, height=4.4)
+    x, y = _array(x), _array(y)
+    ax.plot(x, y, color=COLOURS["light"], linewidth=2, zorder=0)
+    ax.errorbar(x, y, _array(y_error), _array(x_error), fmt="o", color=COLOURS["blue"], capsize=3)
+    for name, a, b in zip(names, x, y, strict=True):
+        ax.annotate(name, (a, b), (9, 9), textcoords="offset points")
+    ax.margins(0.12)
+    ax.set(xlabel=x_label, ylabel=y_label)
+    return ax
+
+
+def plot_after(steps, curves, *, y_label, ax=None):
+    """Draw what follows an event: `curves` {name: (means, half widths of the intervals)}, one value per step."""
+    ax = new_axes(ax)
+    steps = _array(steps)
+    for i, (name, (mean, half)) in enumerate(curves.items()):
+        shift = 0.08 * (i - (len(curves) - 1) / 2)
+        style = {"marker": _MARKERS[i], "linestyle": _LINES[i % 4], "capsize": 3}
+        ax.errorbar(steps + shift, _array(mean), _array(half), label=name, **style)
+    ax.axhline(0, color=COLOURS["grey"], linewidth=1)
+    ax.set(xlabel="tokens after it", ylabel=y_label, xticks=steps)
+    ax.legend()
+    return ax
+
+
+def plot_ranked(curves, *, cut=None, floor=1e-7, ax=None):
+    """Draw probability against rank, both logarithmic, one curve per name in `curves` {name: probs (V,), any order}.
+
+    `cut`: a rank to mark (top-k), or {name: rank} to mark one on each curve (a nucleus); the legend says what mass
+    lies up to it.
+    """
+    ax = new_axes(ax)
+    for i, (name, probs) in enumerate(curves.items()):
+        ranked = np.sort(_array(probs))[::-1]
+        rank = cut.get(name) if isinstance(cut, dict) else cut
+        label = name if rank is None else f"{name}: the first {rank} hold {ranked[:rank].sum():.3f}"
+        (line,) = ax.plot(np.arange(1, len(ranked) + 1), ranked, linestyle=_LINES[i % 4], linewidth=2.4, label=label)
+        if isinstance(cut, dict):
+            ax.plot(rank, ranked[rank - 1], marker=_MARKERS[i], markersize=10, color=line.get_color())
+    if cut is not None and not isinstance(cut, dict):
+        ax.axvspan(cut, ax.get_xlim()[1], color=COLOURS["light"], alpha=0.6, zorder=0)
+        ax.axvline(cut, color="black", linewidth=1.2)
+        ax.text(cut * 1.08, 0.9, f"removed: rank > {cut}", va="top", fontsize=11)
+    longest = max(len(_array(probs)) for probs in curves.values())
+    ax.set(xscale="log", yscale="log", xlim=(0.9, longest), ylim=(floor, 1.2))
+    ax.set(xlabel="rank of the token (log scale)", ylabel="probability (log scale)")
+    ax.legend(loc="lower left", frameon=True, facecolor="white", framealpha=1, edgecolor="none")
+    return ax
+
+
+def plot_along(tokens, values, *, y_label, ceiling=None, line=None, ax=None):
+    """Draw one bar per token of a text: a number that belongs to the step that wrote it (mass kept, tokens kept …).
+
+    `ceiling` ends the axis (1 for a mass); `line` {name: height} adds one horizontal line, such as a mean.
+    """
+    tokens, values = list(tokens), _array(values)
+    ax = new_axes(ax, width=max(6, 0.32 * len(tokens) + 1), height=3.8)
+    places = np.arange(len(tokens))
+    ax.bar(places, values, color=COLOURS["blue"], width=0.8)
+    for name, height in (line or {}).items():
+        ax.axhline(height, color=COLOURS["red"], linestyle="--", label=f"{name} {height:.3g}")
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 1))
+    ax.set_xticks(places, [visible(token) for token in tokens], rotation=90, fontsize=11)
+    ax.set(ylabel=y_label, ylim=(0, ceiling), xlim=(-0.6, len(tokens) - 0.4))
+    return ax
+
+
+def _array(values):
+    return np.asarray(values, dtype=float) if not hasattr(values, "detach") else values.detach().double().numpy()
+
+
+def _slant(words):
+    return 90 if sum(len(word) + 2 for word in words) > 70 else 0

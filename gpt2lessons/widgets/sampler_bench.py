@@ -1,0 +1,208 @@
+"""SamplerBench: the stages between the model and the draw, in any order, with all that they do to the next token."""
+
+import functools
+import itertools
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import torch
+
+from gpt2lessons import processors
+from gpt2lessons.plots.sampling import plot_distribution
+from gpt2lessons.plots.style import visible
+from gpt2lessons.widgets.base import Twin, escape
+
+_KS = [1, 2, 3, 4, 5, 7, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000]
+_STAGES = {
+    "temperature": (processors.apply_temperature, 1.0, {"min": 0.1, "max": 3.0, "step": 0.05}),
+    "top_k": (processors.keep_top_k, 0, {"options": [*((str(k), k) for k in _KS), ("all", 0)]}),
+    "top_p": (processors.keep_top_p, 1.0, {"min": 0.05, "max": 1.0, "step": 0.05}),
+    "min_p": (processors.keep_min_p, 0.0, {"min": 0.0, "max": 0.5, "step": 0.01}),
+    "typical_p": (processors.keep_typical, 1.0, {"min": 0.05, "max": 1.0, "step": 0.05}),
+}
+_ROWS, _REMEMBERED = 12, 300
+_DRAWN = ' style="outline:1px solid currentColor"'
+
+
+class SamplerBench(Twin):
+    """Move temperature, top-k, top-p, min-p and typical-p, put them in another order, and see the next token and text.
+
+    `stages` are the names of the stages to show, first applied first; `settings` {stage: value} where they start
+    (the others start switched off). The same luck serves all settings: the text changes only where they change it.
+    """
+
+    def __init__(self, lm, prompt="Once upon a time", *, stages=tuple(_STAGES), settings=None, new_tokens=16, luck=0):
+        unknown = [name for name in [*stages, *(settings or {})] if name not in _STAGES]
+        if unknown or len(set(stages)) < len(stages) or not stages:
+            raise ValueError(f"stages must be different names out of {', '.join(_STAGES)}, not {unknown or stages}")
+        self.lm, self.order, self.new_tokens = lm, list(stages), new_tokens
+        self._cache = lm.scratch.new_cache(1, lm.model.config.n_positions)
+        self._cached, self._known, self._drawn = (), {}, (None, None)
+        self.prompt = ipywidgets.Text(prompt, description="prompt", continuous_update=False)
+        self.luck = ipywidgets.IntSlider(luck, 0, 99, description="luck")
+        self.controls, self.earlier, self.later, self._rows = {}, {}, {}, {}
+        for name in stages:
+            self._add(name, (settings or {}).get(name, _STAGES[name][1]), len(stages) > 1)
+        self._number()
+        watch = [self.prompt, self.luck, *self.controls.values()]
+        super().__init__([self.prompt, self.luck, ipywidgets.VBox([*self._rows.values()])], watch=watch)
+
+    def _add(self, name, value, several):
+        kind = ipywidgets.SelectionSlider if name == "top_k" else ipywidgets.FloatSlider
+        self.controls[name] = kind(value=value, **_STAGES[name][2], style={"description_width": "7em"})
+        buttons = []
+        for step, sign, word, kept in ((-1, "▲", "earlier", self.earlier), (1, "▼", "later", self.later)):
+            button = ipywidgets.Button(description=sign, tooltip=f"{name} {word}", layout={"width": "2.6em"})
+            button.on_click(functools.partial(self._clicked, name, step))
+            kept[name] = button
+            buttons.append(button)
+        self._rows[name] = ipywidgets.HBox([self.controls[name], *(buttons if several else [])])
+
+    def _clicked(self, name, step, _button):
+        self.move(name, step)
+
+    def move(self, name, step):
+        """Move stage `name` by `step` places (-1: one earlier), as its buttons do; at the end it stays."""
+        place = self.order.index(name)
+        self.order.insert(min(max(place + step, 0), len(self.order) - 1), self.order.pop(place))
+        self._number()
+        self.refresh()
+
+    def _number(self):
+        # the rows change places by CSS alone: the button that was pressed keeps the keyboard's focus
+        for place, name in enumerate(self.order):
+            self.controls[name].description = f"{place + 1}. {name}"
+            self._rows[name].layout.order = str(place)
+            self.earlier[name].disabled, self.later[name].disabled = place == 0, place == len(self.order) - 1
+
+    def active(self):
+        """Return [(stage, value)] of the stages that are switched on, in order."""
+        return [
+            (name, self.controls[name].value) for name in self.order if self.controls[name].value != _STAGES[name][1]
+        ]
+
+    def process(self, logits):
+        """Return [(stage, logits (1, V))], the model's own first, as each active stage leaves them."""
+        steps = [("model", logits)]
+        for name, value in self.active():
+            steps.append((name, _STAGES[name][0](steps[-1][1], value)))
+        return steps
+
+    def steps(self):
+        """Return what `process` makes of the logits after the prompt."""
+        return self.process(self._walk(self._ids()))
+
+    def text(self):
+        """Return the new text, decoded: each token is the one with the highest log-probability plus Gumbel noise."""
+        return self.lm.decode(self._new_ids())
+
+    def render(self):
+        """Return three parts: what each stage left, the most probable tokens, and the text that follows."""
+        steps, new = self.steps(), self._new_ids()
+        return (
+            '<div style="font-variant-numeric:tabular-nums">' + _stage_table(steps, dict(self.active()))
+            + self._token_table(steps, new[0])
+            + f'<p style="white-space:pre-wrap;max-width:60em">{escape(self.prompt.value)}'
+            f"<b>{escape(self.lm.decode(new))}</b></p></div>"
+        )  # fmt: skip
+
+    def picture(self):
+        """Return a figure: the most probable tokens before (outlined) and after all stages, and the text."""
+        steps = self.steps()
+        before, after = steps[0][1][0].softmax(-1), steps[-1][1][0].softmax(-1)
+        ids = before.topk(min(_ROWS, len(before))).indices
+        fig, ax = plt.subplots(figsize=(8, 5.4))
+        title = " → ".join(["model", *(f"{name} {value:g}" for name, value in self.active())])
+        words = [self.lm.decode([i]) for i in ids.tolist()]
+        plot_distribution(words, after[ids], kept=after[ids] > 0, before=before[ids], title=title, ax=ax)
+        ax.set_xlabel("probability (outline: of the model)")
+        text = "".join(c if c == " " else visible(c) for c in f"{self.prompt.value}|{self.text()}")
+        fig.supxlabel(text, wrap=True, fontsize=11, x=0.02, ha="left")
+        return fig
+
+    def summary(self):
+        """Return the pipeline, what it keeps, and the text."""
+        steps = self.steps()
+        count, mass, entropy = _numbers(steps[0][1], steps[-1][1])
+        pipeline = " → ".join(f"{name} {value:g}" for name, value in self.active()) or "no stage active"
+        kept = f"{count:,} of {steps[0][1].shape[1]:,} tokens, mass {mass:.3f}, entropy {entropy:.2f} nats"
+        return f"SamplerBench: {self.prompt.value!r}, {pipeline}: {kept}\n{self.prompt.value}|{self.text()}"
+
+    def _ids(self):
+        ids = self.lm.encode(self.prompt.value)
+        room = self.lm.model.config.n_positions - self.new_tokens
+        if not 1 <= ids.shape[1] <= room:
+            raise ValueError(f"the prompt has {ids.shape[1]} tokens; write one that has 1 to {room}.")
+        return tuple(ids[0].tolist())
+
+    def _new_ids(self):
+        ids, new, noise = self._ids(), [], self._noise(self.luck.value)
+        while len(new) < self.new_tokens and self.lm.tokenizer.eos_token_id not in new:
+            logits = self.process(self._walk((*ids, *new)))[-1][1][0]
+            new.append(int((logits.log_softmax(-1) + noise[len(new)]).argmax()))
+        return new
+
+    def _noise(self, luck):
+        if self._drawn[0] != luck:
+            rows, columns = self.new_tokens, self.lm.model.config.vocab_size
+            uniform = torch.rand(rows, columns, dtype=torch.double, generator=torch.Generator().manual_seed(luck))
+            self._drawn = (luck, -(-uniform.clamp(min=1e-300).log()).log())
+        return self._drawn[1]
+
+    def _walk(self, ids):
+        """Return the model's logits (1, V) after `ids`; what was computed for another setting is used again."""
+        if ids not in self._known:
+            pairs = zip(self._cached, ids[:-1], strict=False)  # the last id is always computed
+            self._cache.length = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+            with torch.inference_mode():
+                new = torch.tensor([ids[self._cache.length :]])
+                logits = self.lm.scratch(new, cache=self._cache, last_only=True)[:, -1]
+            self._cached = ids
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[ids] = logits
+        return self._known[ids]
+
+    def _token_table(self, steps, drawn):
+        before, after = steps[0][1][0].softmax(-1), steps[-1][1][0].softmax(-1)
+        ranked = before.argsort(descending=True, stable=True)[:_ROWS].tolist()
+        rows = []
+        for i in ranked if drawn in ranked else [*ranked[:-1], drawn]:
+            gone = next((name for name, logits in steps if logits[0, i] == -torch.inf), None)
+            rows.append(
+                f'<tr{_DRAWN if i == drawn else ""}><th scope="row" style="text-align:right">'
+                f"{'▶ ' if i == drawn else ''}{escape(visible(self.lm.decode([i])))}</th>"
+                f"<td>{before[i]:.4f}</td><td>{_bar(before[i], '#767676')}</td>"
+                + (
+                    f"<td>–</td><td>✗ {gone}</td></tr>"
+                    if gone
+                    else f"<td>{after[i]:.4f}</td><td>{_bar(after[i], '#0072B2')}</td></tr>"
+                )
+            )
+        head = "<th>token</th><th>model</th><th></th><th>drawn from</th><th>(▶ drawn)</th>"
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _stage_table(steps, values):
+    """Return the table of what is left after each stage."""
+    rows = []
+    for place, (name, logits) in enumerate(steps):
+        count, mass, entropy = _numbers(steps[0][1], logits)
+        label = f"{place}. {name} {values[name]:g}" if place else "the model"
+        rows.append(
+            f'<tr><th scope="row" style="text-align:left">{label}</th><td>{count:,}</td>'
+            f"<td>{mass:.3f}</td><td>{entropy:.3f}</td></tr>"
+        )
+    head = "<th>stage</th><th>tokens kept</th><th>their mass (model)</th><th>entropy (nats)</th>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _numbers(model, logits):
+    """Return how many tokens `logits` (1, V) leave, their probability under the model, and the entropy in nats."""
+    kept, log_probs = logits[0] > -torch.inf, logits[0].double().log_softmax(-1)
+    entropy = -(log_probs[kept].exp() * log_probs[kept]).sum()
+    return int(kept.sum()), float(model[0].double().softmax(-1)[kept].sum()), abs(float(entropy))
+
+
+def _bar(prob, colour):
+    return f'<div style="background:{colour};height:.8em;width:{max(float(prob) * 12, 0.06):.2f}em"></div>'
