@@ -26,8 +26,7 @@ class GPT2Config:
     layer_norm_epsilon: float = 1e-5
 
     def __post_init__(self):
-        sizes = (self.vocab_size, self.n_positions, self.n_embd, self.n_layer, self.n_head)
-        if min(sizes) < 1:
+        if min(self.vocab_size, self.n_positions, self.n_embd, self.n_layer, self.n_head) < 1:
             raise ValueError(f"every size must be at least 1, but the configuration is {self}.")
         if self.n_embd % self.n_head:
             raise ValueError(f"n_embd={self.n_embd} cannot be shared out evenly among n_head={self.n_head} heads.")
@@ -42,9 +41,7 @@ class KeyValueCache:
 
     def __init__(self, config, batch_size, max_length, *, dtype=None, device=None):
         if batch_size < 1 or max_length < 1:
-            raise ValueError(
-                f"a cache needs batch_size and max_length of 1 or more, not {batch_size} and {max_length}."
-            )
+            raise ValueError(f"batch_size and max_length should be at least 1, not {batch_size} and {max_length}.")
         rows = (batch_size, config.n_head, max_length, config.n_embd // config.n_head)
         self.kv = torch.empty((config.n_layer, 2, *rows), dtype=dtype, device=device)
         self.batch_size, self.max_length, self.length = batch_size, max_length, 0
@@ -154,9 +151,8 @@ class GPT2(nn.Module):
         start = 0 if cache is None else cache.length
         _check(input_ids, attention_mask, cache, start, self.config)
         T, end = input_ids.shape[1], start + input_ids.shape[1]
-        if attention_mask is None:
-            positions = slice(start, end)
-        else:
+        positions = slice(start, end)
+        if attention_mask is not None:
             positions = (attention_mask.long().cumsum(-1)[:, start:] - 1).clamp(min=0)
         # a single new token sees everything, and the fused kernel knows the causal mask: neither needs a tensor
         plain = attention_mask is None and record is None and (T == 1 or start == 0)
@@ -168,7 +164,7 @@ class GPT2(nn.Module):
             raise ValueError(f"the ids run from {span}. Do they come from another model's tokenizer?") from None
         places = self.wpe.weight[positions]  # (T, C), or (B, T, C) with padding
         x = _note(record, "", "wte", tokens) + _note(record, "", "wpe", places)
-        _note(record, "", "embeddings", x)
+        x = _note(record, "", "embeddings", x)
         for layer, block in enumerate(self.h):
             x = block(x, mask, cache, layer, record)
         if cache is not None:
@@ -183,13 +179,12 @@ class GPT2(nn.Module):
 
     def _mask(self, attention_mask, start, end):
         """Return 0 where a position (row) may look, -inf where not: (1 or B, 1, T, end)."""
-        weight = self.wte.weight
-        columns = torch.arange(end, device=weight.device)
+        columns = torch.arange(end, device=self.wte.weight.device)
         rows = columns[start:, None]
         visible = (columns <= rows)[None, None]
         if attention_mask is not None:  # padding sees itself, or softmax would divide 0 by 0
             visible = visible & attention_mask.bool()[:, None, None] | (columns == rows)
-        return torch.zeros(visible.shape, dtype=weight.dtype, device=weight.device).masked_fill(~visible, -math.inf)
+        return torch.zeros_like(visible, dtype=self.wte.weight.dtype).masked_fill(~visible, -math.inf)
 
     @classmethod
     def from_transformers(cls, model):
@@ -199,11 +194,11 @@ class GPT2(nn.Module):
         copies do not require gradients, so that a forward pass keeps nothing; `.requires_grad_(True)` trains them.
         """
         theirs = model.config
-        wiring = {"activation_function": ("gelu_new", "gelu_pytorch_tanh"), "n_inner": (None, 4 * theirs.n_embd)}
-        wiring |= {"scale_attn_weights": (True,), "scale_attn_by_inverse_layer_idx": (False,)}
-        for setting, known in wiring.items():
-            if (value := getattr(theirs, setting, known[0])) not in known:
-                raise ValueError(f"{setting}={value!r} is another architecture; GPT-2 has {known[0]!r}.")
+        wiring = {"activation_function": "gelu_new", "n_inner": None}
+        wiring |= {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
+        for setting, gpt2s in wiring.items():
+            if (value := getattr(theirs, setting, gpt2s)) not in (gpt2s, "gelu_pytorch_tanh", 4 * theirs.n_embd):
+                raise ValueError(f"{setting}={value!r} is another architecture; GPT-2 has {gpt2s!r}.")
         config = GPT2Config(**{name: getattr(theirs, name) for name in GPT2Config.__dataclass_fields__})
         with torch.device("meta"):  # shapes without memory: the weights come from the checkpoint
             ours = cls(config)
@@ -217,50 +212,39 @@ class GPT2(nn.Module):
             if name.endswith(("c_attn.weight", "c_fc.weight", "c_proj.weight")):
                 weight = weight.t()  # the checkpoint stores (in, out), nn.Linear (out, in)
             if tuple(weight.shape) != expected[name]:
-                raise ValueError(
-                    f"{name} should be {expected[name]} as nn.Linear has it, but is {tuple(weight.shape)}."
-                )
+                raise ValueError(f"{name} should be {expected[name]}, but is {tuple(weight.shape)}.")
             found[name] = weight.clone() if name == "wpe.weight" else _in_reading_order(weight)
         ours.load_state_dict(found, assign=True)
         return ours.requires_grad_(False).eval()
 
 
 def _in_reading_order(weight):
-    """Copy a matrix so that multiplying it by one vector reads memory from end to end.
-
-    On the CPU a matrix with more rows than columns is read faster column by column (for the head, about twice as
-    fast), one with fewer rows row by row; the numbers and the shape stay the same.
-    """
+    # same numbers, same shape: but a CPU multiplies one vector by a matrix with more rows than columns faster if it
+    # lies in memory column by column (the head: twice as fast), and one with fewer rows if it lies row by row
     if weight.dim() == 2 and weight.shape[0] > weight.shape[1]:
         return weight.t().clone(memory_format=torch.contiguous_format).t()
     return weight.clone(memory_format=torch.contiguous_format)
 
 
 def _note(record, place, name, tensor):
-    """Put `tensor` into `record`, if there is one, and return it."""
     if record is not None:
-        record[f"{place}.{name}" if place else name] = tensor
+        record[f"{place}.{name}".lstrip(".")] = tensor
     return tensor
 
 
 def _check(input_ids, attention_mask, cache, start, config):
-    if not isinstance(input_ids, torch.Tensor):
-        raise TypeError(f"input_ids should be a tensor, not a {type(input_ids).__name__}: torch.tensor([ids]).")
+    if (kind := getattr(input_ids, "dtype", type(input_ids).__name__)) not in (torch.long, torch.int):
+        raise TypeError(f"input_ids should be a tensor of whole numbers (torch.long), not {kind}.")
     if input_ids.dim() != 2 or input_ids.shape[1] == 0:
-        shape = tuple(input_ids.shape)
-        raise ValueError(f"input_ids should have shape (B, T) with T of 1 or more, not {shape}; one text is ids[None].")
-    if input_ids.dtype not in (torch.long, torch.int):
-        raise TypeError(f"input_ids should be whole numbers (torch.long), not {input_ids.dtype}.")
+        raise ValueError(f"input_ids should be (B, T), T at least 1, not {tuple(input_ids.shape)}; one text: ids[None]")
     B, end = input_ids.shape[0], start + input_ids.shape[1]
-    tokens = end
-    if attention_mask is not None:
-        if attention_mask.shape != (B, end) or attention_mask.is_floating_point():
-            given = f"{tuple(attention_mask.shape)} of {attention_mask.dtype}"
-            raise ValueError(f"attention_mask should be {(B, end)} of whole numbers, 1 token, 0 padding, not {given}.")
-        tokens = end if end <= config.n_positions else int(attention_mask.sum(-1).max())
+    if attention_mask is not None and (attention_mask.shape != (B, end) or attention_mask.is_floating_point()):
+        given = f"{tuple(attention_mask.shape)} of {attention_mask.dtype}"
+        raise ValueError(f"attention_mask should be {(B, end)} of whole numbers, 1 token, 0 padding, not {given}.")
+    tokens = end if attention_mask is None or end <= config.n_positions else int(attention_mask.sum(-1).max())
     if tokens > config.n_positions:
-        limit = f"{tokens:,} tokens, but this model has {config.n_positions:,} positions"
-        raise ValueError(f"the text has {limit}: keep its last tokens, or ask for fewer new ones.")
+        limit = f"{config.n_positions:,} positions: keep its last tokens, or ask for fewer new ones"
+        raise ValueError(f"the text has {tokens:,} tokens, but this model has {limit}.")
     if cache is not None and (cache.batch_size != B or cache.max_length < end):
         room = f"{cache.batch_size} rows and {cache.max_length:,} columns"
         raise ValueError(f"the cache has room for {room}, but {B} and {end:,} are needed: ask new_cache for more.")
