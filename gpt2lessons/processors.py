@@ -89,7 +89,7 @@ def keep_min_p(logits, min_p):
         return logits.clone()
     probs = logits.softmax(-1)
     highest = probs.amax(-1, keepdim=True)
-    return logits.masked_fill((probs < min_p * highest) & (probs < highest), -torch.inf)
+    return logits.masked_fill(probs < min_p * highest, -torch.inf)
 
 
 def keep_typical(logits, typical_p):
