@@ -157,7 +157,7 @@ def random_toy(seed, *, vocab_size=5, context=1, eos=False):
         contexts = [(*c, w) for c in contexts for w in words]
     table = {"": dict.fromkeys(words, Fraction(1, vocab_size))}
     for words_before in contexts:
-        weights = [draw.randint(1, 12) ** 2 for _ in words]
+        weights = draw.sample(range(1, 100), vocab_size)  # all different: no ties
         row = {w: Fraction(n, sum(weights)) for w, n in zip(words, weights, strict=True)}
         table[" ".join(words_before)] = row
     return ToyModel(words, table, eos=words[-1] if eos else None, name=f"random {seed}")
