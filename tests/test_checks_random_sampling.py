@@ -1,0 +1,127 @@
+"""The checks of lesson 06: right answers of another make, and wrong ones with the diagnosis that each must get."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from gpt2lessons.checks import random_sampling as checks
+
+
+def running_sum(probs, u):
+    total = 0.0
+    for place, p in enumerate(probs.tolist()):
+        total += p
+        if u < total:
+            return place
+
+
+RIGHT = {
+    "draw": [running_sum, lambda p, u: int((p.cumsum(0) <= u).sum())],
+    "temperature_per_row": [
+        lambda z, t: torch.stack([(row / s).softmax(0) for row, s in zip(z, t, strict=True)]),
+        lambda z, t: (p := z.softmax(-1) ** (1 / t.view(-1, 1))) / p.sum(1, keepdim=True),
+    ],
+    "temperature_on_demand": [0.2218, math.log(5 / 3) / math.log(10), torch.tensor(0.22185)],
+    "at_least_one": [
+        lambda m: float(1 - np.prod(1 - np.array(m))),
+        lambda m: sum(x * math.prod(1 - y for y in m[:i]) for i, x in enumerate(m)),
+    ],
+    "chi_square": [
+        lambda c, p: float((c**2 / (c.sum() * p)).sum() - c.sum()),
+        lambda c, p: sum((a - c.sum() * b) ** 2 / (c.sum() * b) for a, b in zip(c, p, strict=True)),
+    ],
+}
+
+
+def in_place(logits, temperatures):
+    logits /= temperatures[:, None]
+    return logits.softmax(-1)
+
+
+def edge_of_zero(probs, u):
+    return int(torch.searchsorted(probs.double().cumsum(0), u))
+
+
+WRONG = {
+    "draw": {
+        "greedy": (lambda p, u: int(p.argmax()), "u plays no part"),
+        "own probability": (lambda p, u: int((p - u).abs().argmin()), "own probability is nearest"),
+        "no cumsum": (lambda p, u: int((p > u).int().argmax()), "running sum"),
+        "off by one": (lambda p, u: int((p.cumsum(0) <= u).sum()) - 1, "stretch before"),
+        "off by one up": (lambda p, u: int((p.cumsum(0) <= u).sum()) + 1, "stretch after"),
+        "nearest edge": (lambda p, u: int((p.cumsum(0) - u).abs().argmin()), "edge nearest"),
+        "sorted place": (
+            lambda p, u: int((p.sort(descending=True).values.cumsum(0) <= u).sum()),
+            "sorted probabilities",
+        ),
+        "from the end": (lambda p, u: int((p.cumsum(0) <= 1 - u).sum()), "other end"),
+        "left edge": (edge_of_zero, "lies exactly on an edge"),
+        "probability": (lambda p, u: p[int((p.cumsum(0) <= u).sum())], "whole number"),
+    },
+    "temperature_per_row": {
+        "columns": (lambda z, t: (z / t).softmax(-1), "each column got"),
+        "multiplied": (lambda z, t: (z * t[:, None]).softmax(-1), "multiplied by"),
+        "wrong axis": (lambda z, t: (z / t[:, None]).softmax(0), "columns sum to 1"),
+        "after softmax": (lambda z, t: z.softmax(-1) / t[:, None], "no longer sum to 1"),
+        "after, renormalised": (
+            lambda z, t: (p := z.softmax(-1) / t[:, None]) / p.sum(-1, keepdim=True),
+            "nothing at all",
+        ),
+        "first for all": (lambda z, t: (z / t[0]).softmax(-1), "first row's"),
+        "mean": (lambda z, t: (z / t.mean()).softmax(-1), "mean temperature"),
+        "twice": (lambda z, t: (z.softmax(-1) / t[:, None]).softmax(-1), "twice"),
+        "logits": (lambda z, t: z / t[:, None], "logits still"),
+        "in place": (in_place, "changed the tensor"),
+    },
+    "temperature_on_demand": {
+        "inverse": (math.log(10) / math.log(5 / 3), "that is 1/T"),
+        "two bases": (math.log(5 / 3) / math.log10(10), "base-10"),
+        "ratio of ratios": (1 / 6, "ratio of the ratios"),
+        "difference": (0.2 / math.log(10), "difference of the probabilities"),
+        "ten times the old odds": (math.log(5 / 3) / math.log(50 / 3), "old probability's odds"),
+        "sign": (math.log(3 / 5) / math.log(10), "sign is wrong"),
+        "rough": (0.25, "should be 0.22"),
+    },
+    "at_least_one": {
+        "sum": (sum, "added"),
+        "none": (lambda m: math.prod(1 - x for x in m), "no step draws"),
+        "all": (math.prod, "every step draws"),
+        "not all": (lambda m: 1 - math.prod(m), "opposite of `all steps`"),
+        "mean": (lambda m: 1 - (1 - sum(m) / len(m)) ** len(m), "one mean mass"),
+        "exactly one": (lambda m: sum(x * math.prod(1 - y for y in m) / (1 - x) for x in m), "exactly one"),
+        "worst": (max, "worst step"),
+    },
+    "chi_square": {
+        "observed below": (lambda c, p: ((c - c.sum() * p) ** 2 / c).sum(), "observed counts"),
+        "shares": (lambda c, p: ((c / c.sum() - p) ** 2 / p).sum(), "shares were compared"),
+        "not divided": (lambda c, p: ((c - c.sum() * p) ** 2).sum(), "not divided"),
+        "not squared": (lambda c, p: ((c - c.sum() * p).abs() / (c.sum() * p)).sum(), "not squared"),
+        "quotient squared": (lambda c, p: (((c - c.sum() * p) / (c.sum() * p)) ** 2).sum(), "quotient was squared"),
+        "signed": (lambda c, p: ((c - c.sum() * p) / (c.sum() * p)).sum(), "cancel"),
+        "mean": (lambda c, p: ((c - c.sum() * p) ** 2 / (c.sum() * p)).mean(), "mean over the tokens"),
+        "no n": (lambda c, p: ((c - p) ** 2 / p).sum(), "probabilities themselves"),
+        "in place": (lambda c, p: (c.sub_(c.sum() * p) ** 2 / p).sum(), "changed the tensor"),
+    },
+}
+CASES = [(check, name) for check, cases in WRONG.items() for name in cases]
+
+
+@pytest.mark.parametrize("check", RIGHT)
+def test_other_right_answers_are_accepted(check):
+    for answer in RIGHT[check]:
+        assert getattr(checks, check)(answer).status == "right", getattr(checks, check)(answer)
+
+
+@pytest.mark.parametrize(("check", "name"), CASES)
+def test_wrong_answers_get_their_own_diagnosis(check, name):
+    answer, words = WRONG[check][name]
+    verdict = getattr(checks, check)(answer)
+    assert (verdict.status, words in verdict.message) == ("wrong", True), verdict
+
+
+@pytest.mark.parametrize("check", WRONG)
+def test_diagnoses_differ(check):
+    messages = [getattr(checks, check)(answer).message for answer, _ in WRONG[check].values()]
+    assert len(set(messages)) == len(messages)
