@@ -1,6 +1,7 @@
 """Perplexity of texts under a language model, as an `evaluate` metric."""
 
 import numpy as np
+import torch
 
 from gpt2lessons import scoring
 from gpt2lessons.metrics import base
@@ -26,15 +27,13 @@ class Perplexity(base.TextMetric):
             raise ValueError(f"{len(predictions)} predictions need as many prompts, not {len(prompts)}")
         rows = []
         for i, text in enumerate(predictions):
-            head = model.encode(prompts[i]).shape[1] if prompts else 0
-            ids = model.encode((prompts[i] if prompts else "") + text)
             try:
+                prompt = model.encode(prompts[i]) if prompts and prompts[i] else torch.empty(1, 0, dtype=torch.long)
+                ids, head = torch.cat([prompt, model.encode(text)], dim=1), prompt.shape[1]
                 log_probs = scoring.token_log_probs(model, ids, stride=stride, add_bos=add_bos)[0]
             except ValueError as error:
                 raise ValueError(f"predictions[{i}]: {error}") from None
             scored = log_probs[max(head - (0 if add_bos else 1), 0) :].double()
-            if not len(scored):
-                raise ValueError(f"predictions[{i}] has no token to score after its prompt; leave it out")
             rows.append((-scored.sum().item(), len(scored)))
         statistics = np.array(rows)
 
