@@ -1,0 +1,76 @@
+"""The settings that a search tries: a grid, or points drawn at random."""
+
+import itertools
+import math
+
+import numpy as np
+import torch
+
+from gpt2lessons import processors
+
+# what each setting is when it does nothing, as a row of a batch
+OFF = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "epsilon": 0.0}
+OFF |= {"repetition_penalty": 1.0}
+_TRY = {
+    "temperature": processors.apply_temperature,
+    "top_k": processors.keep_top_k,
+    "top_p": processors.keep_top_p,
+    "min_p": processors.keep_min_p,
+    "typical_p": processors.keep_typical,
+    "epsilon": processors.keep_epsilon,
+    "repetition_penalty": lambda x, value: processors.penalize_repetition(x, torch.zeros(1, 1).long(), value),
+}
+
+
+class SearchSpace:
+    """The settings to try: for each name of `OFF` a list of values, or a tuple (low, high) to draw from.
+
+    `SearchSpace(temperature=[0.7, 1.0], top_p=[0.9, None])` has four settings; None turns a filter off. Raises
+    `ValueError` for an unknown name, an empty list, or a value that the filter does not allow.
+    """
+
+    def __init__(self, **values):
+        if not values:
+            raise ValueError(f"a search space needs at least one of: {', '.join(OFF)}.")
+        for name, choices in values.items():
+            if name not in OFF:
+                raise ValueError(f"{name} cannot be searched; what can: {', '.join(OFF)}.")
+            if not isinstance(choices, list | tuple) or not choices:
+                raise ValueError(
+                    f"{name}={choices!r} is not allowed: give a list of values, such as {name}=[{OFF[name]}]."
+                )
+            if isinstance(choices, tuple) and (len(choices) != 2 or not choices[0] < choices[1]):
+                raise ValueError(f"{name}={choices!r} is not a range (low, high); for single values write a list.")
+            for value in choices:
+                if value is not None or name == "temperature":
+                    _TRY[name](torch.zeros(1, 2), value)
+        self.values = values
+
+    def grid(self):
+        """Return every combination of the listed values, as a list of dicts."""
+        ranges = [name for name, choices in self.values.items() if isinstance(choices, tuple)]
+        if ranges:
+            raise ValueError(f"{ranges[0]} is a range and has no grid: give a list of values, or use sample(n).")
+        return [dict(zip(self.values, row, strict=True)) for row in itertools.product(*self.values.values())]
+
+    def sample(self, n, *, seed=0):
+        """Return `n` settings drawn at random: uniformly from each list or range, on a log scale for temperature.
+
+        Bergstra & Bengio 2012, "Random search for hyper-parameter optimization": few dimensions matter, and random
+        points try more values of each than a grid of the same size.
+        """
+        if n < 1:
+            raise ValueError(f"n={n} is not allowed: draw at least one setting.")
+        rng = np.random.default_rng(seed)
+        return [{name: _draw(rng, name, choices) for name, choices in self.values.items()} for _ in range(n)]
+
+
+def _draw(rng, name, choices):
+    if isinstance(choices, list):
+        return choices[rng.integers(len(choices))]
+    low, high = choices
+    if name == "top_k":
+        return int(rng.integers(low, high + 1))
+    if name == "temperature":
+        return math.exp(rng.uniform(math.log(low), math.log(high)))
+    return rng.uniform(low, high)
