@@ -178,12 +178,8 @@ class BPE:
         return b"".join(self.token_bytes[self._known(i)] for i in ids).decode("utf8", errors="replace")
 
     def show(self, token_id):
-        """Return one token as text, or its bytes as <F0 9F> where they are no whole characters."""
-        token = self.token_bytes[self._known(token_id)]
-        try:
-            return token.decode()
-        except UnicodeDecodeError:
-            return f"<{token.hex(' ').upper()}>"
+        """Return one token as text; bytes that are no whole character appear as \\xf0 and so on."""
+        return self.token_bytes[self._known(token_id)].decode("utf8", errors="backslashreplace")
 
     def explain(self, word):
         """Return the merges that encode one piece, in order: a list of `Merge`, [] if none applies.
