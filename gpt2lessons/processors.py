@@ -46,8 +46,9 @@ def keep_top_k(logits, top_k):
         return logits.clone()
     size = logits.shape[1]
     if isinstance(top_k, torch.Tensor):
-        top_k = top_k.masked_fill(top_k == 0, size).clamp(max=size)
-        last = logits.topk(int(top_k.max())).values.gather(1, top_k - 1)
+        all_stay = (top_k == 0) | (top_k >= size)
+        top_k = top_k.masked_fill(all_stay, 1)  # so that a row that keeps everything costs nothing
+        last = logits.topk(int(top_k.max())).values.gather(1, top_k - 1).masked_fill(all_stay, -torch.inf)
     else:
         last = logits.topk(min(top_k or size, size)).values[:, -1:]
     return logits.masked_fill(logits < last, -torch.inf)
