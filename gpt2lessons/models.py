@@ -192,14 +192,17 @@ def _open(name, folder, source):
             f"the tokenizer in {folder} has {len(tokenizer):,} tokens, but the model {config['vocab_size']:,}: "
             "they do not belong together, or a tokenizer file is damaged."
         )
-    return LanguageModel(_prepare(model, tokenizer), tokenizer, name, source)
+    return LanguageModel(_prepare(model, tokenizer, name), tokenizer, name, source)
 
 
-def _prepare(model, tokenizer):
+def _prepare(model, tokenizer, name):
     """Set what lessons need so that batches are right and the library has nothing to warn about."""
     tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "left"
     tokenizer.model_max_length = model.config.n_positions
     model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.eos_token_id
+    tokenizer.name_or_path = model.name_or_path = (
+        name  # not the folder: what is printed must not name this machine's paths
+    )
     model.loss_type = "ForCausalLM"  # GPT-2's config names none, which the library reports at the first loss
     return model.eval()
 

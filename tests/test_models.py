@@ -155,6 +155,7 @@ def test_loaded_model_is_ready_for_lessons(mini):
     assert mini.decode(mini.encode(SENTENCE)) == SENTENCE
     assert "gpt2-mini" in repr(mini)
     assert len(repr(mini)) < 200
+    assert str(models.MINI.parent) not in repr(mini.tokenizer) + repr(mini.model.config), "a path of this machine"
 
 
 def test_scratch_has_the_same_weights(mini):

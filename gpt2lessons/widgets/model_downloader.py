@@ -121,7 +121,7 @@ class ModelDownloader(Twin):
         for y, (name, size) in enumerate(zip(names, sizes, strict=True)):
             note = "bundled" if name == "gpt2-mini" else f"{_count_parameters(name) / 1e6:,.0f} M parameters"
             ax.text(size + 20, y, f"{size:,} MB, {note}", va="center")
-        ax.set(xlabel="size on disk (MB)", xlim=(0, 1.45 * max(sizes)), title="The button fetches one of these")
+        ax.set(xlabel="size on disk (MB)", xlim=(0, 1.6 * max(sizes)), title="The button fetches one of these")
         ax.invert_yaxis()
         return fig
 
