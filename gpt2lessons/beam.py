@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import torch
 
-from gpt2lessons.engine import context_length, logits_function, network_of
 from gpt2lessons.processors import ban_repeated_ngrams, penalize_repetition
 from gpt2lessons.search_tree import Hypothesis, SearchTree
+from gpt2lessons.stepper import Stepper, check_prompt
 
 _ALL_UP_TO = 100  # candidates of a step and group; of more than these, only the considered ones are recorded
 
@@ -70,67 +70,49 @@ def beam_search(
 
     Raises ValueError or TypeError for settings outside these ranges and for texts longer than the context.
     """
-    input_ids, mask = _check_ids(model, input_ids, attention_mask, max_new_tokens)
+    check_prompt(model, input_ids, attention_mask, max_new_tokens)
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     eos = _check_eos(eos_token_id)
     _check_settings(num_beams, num_return_sequences, length_penalty, early_stopping, num_beam_groups, diversity_penalty)
     result = BeamResult([], [])
     for row, (ids, real) in enumerate(zip(input_ids, mask, strict=True)):
-        prompt = ids[real][None]
+        prompt = ids[real.bool()][None]
         tree = SearchTree(tuple(prompt[0].tolist()), num_beams, length_penalty)
         rules = (num_beams // num_beam_groups, length_penalty, early_stopping, eos, max_new_tokens)
-        groups = running = [_Group(g, tree, prompt, *rules) for g in range(num_beam_groups)]
-        feed = _Feed(model, max_new_tokens, use_cache)
+        groups = running = [_Group(g, tree, *rules) for g in range(num_beam_groups)]
+        stepper = Stepper(model, prompt, max_length=prompt.shape[1] + max_new_tokens, use_cache=use_cache)
         while running:
-            # at first there is one text, the prompt, which all groups share
+            # at first there is one text, the prompt, which all groups share; later each beam is a row
             shared = not tree.nodes
-            texts = prompt if shared else torch.cat([group.ids for group in running])
-            log_probs = feed(texts, [source for group in running for source in group.sources])
+            if not shared:
+                stepper.select(torch.tensor([source for group in running for source in group.sources]))
+                stepper.add(torch.tensor([node.token for group in running for node in group.nodes]))
+            log_probs, texts = stepper.read().float().log_softmax(-1), stepper.ids
+            tree.rows += len(texts)
             scores = penalize_repetition(log_probs, texts, repetition_penalty) if repetition_penalty != 1 else log_probs
             allowed = ban_repeated_ngrams(scores, texts, no_repeat_ngram_size)
             taken, start = torch.zeros_like(log_probs[0]), 0
             for group in running:
-                end = start + len(group.ids)
+                end = start + len(group.nodes)
                 layers = [x[start:end] for x in (log_probs, scores, allowed)]
                 for node in group.advance(*layers, diversity_penalty * taken, start):
                     taken[node.token] += 1
                 start = 0 if shared else end
             running = [group for group in running if not group.stopped]
-        tree.stopped, tree.rows = groups[0].stopped, feed.rows
+        tree.stopped = groups[0].stopped
         finished = sorted((node for group in groups for node in group.finished), key=lambda n: -n.score)
         result.hypotheses += [_hypothesis(node, prompt[0], row) for node in finished[:num_return_sequences]]
         result.trees.append(tree)
     return result
 
 
-class _Feed:
-    """Log-probabilities (rows, V), float32, of what follows each text; with a cache where the model has one."""
-
-    def __init__(self, model, max_new_tokens, use_cache):
-        network = network_of(model)
-        self.network = network if use_cache and hasattr(network, "new_cache") else None
-        self.function, self.max_new_tokens, self.rows = logits_function(model), max_new_tokens, 0
-
-    def __call__(self, ids, sources):
-        """`ids` (rows, T); `sources`: for each row, the row of the previous call that it extends by one token."""
-        if self.network is None:
-            logits = self.function(ids)
-        elif self.rows == 0:
-            self.cache = self.network.new_cache(1, ids.shape[1] + self.max_new_tokens)
-            logits = self.network(ids, cache=self.cache, last_only=True)
-        else:
-            self.cache.select(torch.tensor(sources))
-            logits = self.network(ids[:, -1:], cache=self.cache, last_only=True)
-        self.rows += len(ids)
-        return logits[:, -1].float().log_softmax(-1)
-
-
 class _Group:
     """Beams that compete with each other: all of them, or one group of a diverse beam search."""
 
-    def __init__(self, number, tree, prompt, size, length_penalty, early_stopping, eos, max_new_tokens):
+    def __init__(self, number, tree, size, length_penalty, early_stopping, eos, max_new_tokens):
         self.number, self.tree, self.size, self.eos = number, tree, size, eos
         self.length_penalty, self.early_stopping, self.max_new_tokens = length_penalty, early_stopping, max_new_tokens
-        self.ids, self.nodes, self.sources, self.totals = prompt, [None], [], torch.zeros(1)
+        self.nodes, self.sources, self.totals = [None], [], torch.zeros(1)
         self.step, self.finished, self.stopped = 0, [], ""
 
     def advance(self, log_probs, scores, allowed, handicap, start):
@@ -166,9 +148,9 @@ class _Group:
         for node in self.finished[self.size :]:
             node.reason += "; not among the best that are finished"
         del self.finished[self.size :]
-        beams, tokens = [k[0] for k in kept], torch.tensor([k[1] for k in kept], dtype=torch.long)
-        self.ids, self.totals = torch.cat([self.ids[beams], tokens[:, None]], 1), totals[beams, tokens]
-        self.nodes, self.sources = [k[2] for k in kept], [start + beam for beam in beams]
+        beams, tokens = [k[0] for k in kept], [k[1] for k in kept]
+        self.nodes, self.totals = [k[2] for k in kept], totals[beams, tokens]
+        self.sources = [start + beam for beam in beams]
         self.stopped = self._why_stop()
         return ended + self.nodes
 
@@ -199,27 +181,6 @@ def _hypothesis(node, prompt, row):
     new = torch.tensor(node.new_ids(), dtype=torch.long)
     log_prob = math.fsum(n.log_prob for n in node.path())
     return Hypothesis(torch.cat([prompt, new]), new, log_prob, node.score, row, node)
-
-
-def _check_ids(model, input_ids, attention_mask, max_new_tokens):
-    """Return the ids and a mask of booleans, both (B, T)."""
-    if not isinstance(input_ids, torch.Tensor) or input_ids.dtype != torch.long:
-        kind = input_ids.dtype if isinstance(input_ids, torch.Tensor) else type(input_ids).__name__
-        raise TypeError(f"input_ids should be a LongTensor (B, T) of token ids, not {kind}; try lm.encode(text)")
-    if input_ids.ndim != 2 or 0 in input_ids.shape:
-        shape = tuple(input_ids.shape)
-        raise ValueError(f"input_ids should have shape (B, T) with T of 1 or more, not {shape}; one text is ids[None]")
-    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-    if mask.shape != input_ids.shape:
-        raise ValueError(f"attention_mask should have the shape {tuple(input_ids.shape)}, not {tuple(mask.shape)}")
-    if (mask.sum(1) == 0).any():
-        raise ValueError("a prompt is all padding; beam search needs at least one token to start from")
-    _whole(max_new_tokens, "max_new_tokens", 1)
-    room, longest = context_length(model), int(mask.sum(1).max())
-    if room is not None and longest + max_new_tokens > room:
-        wanted = f"{longest:,} tokens and {max_new_tokens:,} new ones are {longest + max_new_tokens:,}"
-        raise ValueError(f"{wanted}, but this model has {room:,} positions: ask for fewer, or cut the prompt")
-    return input_ids, mask.bool()
 
 
 def _check_eos(eos_token_id):

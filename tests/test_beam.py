@@ -326,8 +326,8 @@ IDS = torch.tensor([[1, 2]])
         ({"num_beams": 2.0}, "num_beams should be a whole number"),
         ({"num_return_sequences": 4}, "num_return_sequences=4, but 3 beams find at most 3 texts"),
         ({"num_return_sequences": 0}, "num_return_sequences should be"),
-        ({"max_new_tokens": 0}, "max_new_tokens should be"),
-        ({"max_new_tokens": 31}, "2 tokens and 31 new ones are 33, but this model has 32 positions"),
+        ({"max_new_tokens": 0}, "max_new_tokens=0 is not allowed"),
+        ({"max_new_tokens": 31}, "make 33, but this model reads at most 32"),
         ({"early_stopping": "always"}, "True, False or \"never\", not 'always'"),
         ({"length_penalty": math.nan}, "length_penalty should be a finite number"),
         ({"length_penalty": "1"}, "length_penalty should be a finite number"),
@@ -335,10 +335,10 @@ IDS = torch.tensor([[1, 2]])
         ({"num_beam_groups": 2}, "3 beams cannot be shared out evenly among num_beam_groups=2"),
         ({"eos_token_id": -1}, "eos_token_id should be"),
         ({"no_repeat_ngram_size": -1}, "ngram_size"),
-        ({"input_ids": torch.tensor([1, 2])}, r"shape \(B, T\)"),
-        ({"input_ids": torch.zeros(1, 0, dtype=torch.long)}, r"shape \(B, T\)"),
-        ({"attention_mask": torch.ones(1, 3)}, "attention_mask should have the shape"),
-        ({"attention_mask": torch.zeros(1, 2)}, "all padding"),
+        ({"input_ids": torch.tensor([1, 2])}, r"should be \(B, T\)"),
+        ({"input_ids": torch.zeros(1, 0, dtype=torch.long)}, r"should be \(B, T\)"),
+        ({"attention_mask": torch.ones(1, 3)}, "attention_mask is"),
+        ({"attention_mask": torch.zeros(1, 2)}, "padding on the right"),
     ],
 )
 def test_bad_input(changes, message):
@@ -348,7 +348,7 @@ def test_bad_input(changes, message):
 
 
 def test_ids_of_another_type():
-    with pytest.raises(TypeError, match=r"LongTensor \(B, T\) of token ids, not str"):
+    with pytest.raises(TypeError, match=r"is str, but should be a LongTensor"):
         beam_search(tiny(0), "a text", num_beams=2, max_new_tokens=3)
-    with pytest.raises(TypeError, match=r"not torch\.float32"):
+    with pytest.raises(TypeError, match=r"is dtype torch\.float32"):
         beam_search(tiny(0), torch.ones(1, 2), num_beams=2, max_new_tokens=3)
