@@ -8,7 +8,7 @@ def main(arguments=None):
     """Run one command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gpt2lessons", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for run in (execute, coverage):
+    for run in (execute, index):
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
         if run is execute:
@@ -29,11 +29,11 @@ def execute(options):
     return 0
 
 
-def coverage(options):
-    """Write the last column of COVERAGE.md anew from the tags of the notebooks' cells."""
-    from gpt2lessons import coverage as table
+def index(options):
+    """Write what is derived from the notebooks: README's table and picture, COVERAGE.md's last column."""
+    from gpt2lessons import index as derived
 
-    table.TABLE.write_text(table.filled(), "utf8")
+    derived.write()
     return 0
 
 

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "plots": set(),
     "checks": {"processors", "generation", "beam", "bpe", "gpt2", "scoring", "toy"},
     "notebooks": set(),
-    "coverage": {"notebooks"},
+    "index": {"notebooks"},
     "bench": {"gpt2", "generation", "beam", "tuning", "models", "processors"},
 }
 ABOVE_EVERYTHING = {"widgets", "__main__", "__init__"}
