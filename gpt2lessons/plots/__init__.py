@@ -8,7 +8,18 @@ import importlib
 
 from gpt2lessons.plots.style import COLOURS, new_axes, use_style, visible
 
-_TOPICS = ("architecture", "blueprints", "tokens", "next_token", "loops", "search", "sampling", "tuning", "evaluation")
+_TOPICS = (
+    "start",
+    "architecture",
+    "blueprints",
+    "tokens",
+    "next_token",
+    "loops",
+    "search",
+    "sampling",
+    "tuning",
+    "evaluation",
+)
 __all__ = ["COLOURS", *_TOPICS, "new_axes", "use_style", "visible"]
 use_style()
 

@@ -1,0 +1,120 @@
+"""Checks of lesson 00: the loop that writes, what weights weigh, the pieces of a text."""
+
+from gpt2lessons.bpe import ASSETS, BPE
+from gpt2lessons.checks.frame import WrongError, exercise, expect_number, expect_value
+
+
+@exercise("Write the loop")
+def continue_text(answer):
+    """`answer(next_token, ids, n)` returns `ids` and `n` new tokens; `next_token` takes the list of all ids so far."""
+    for start, n in (([7], 3), ([1, 2, 3], 4), ([5, 5], 1), ([4], 0)):
+        seen, given = [], list(start)
+
+        def next_token(ids, seen=seen):
+            if not isinstance(ids, list):
+                raise WrongError(f"next_token should be given a list of ids, but was given {ids!r}.")
+            seen.append(list(ids))
+            if len(seen) > 50:
+                raise WrongError("next_token was called more than 50 times for a few tokens: your loop does not end.")
+            return 10 * len(ids) + ids[-1] % 10  # depends on the length and on the last id
+
+        got = answer(next_token, given, n)
+        call = f"continue_text(next_token, {start}, {n})"
+        if given != start:
+            raise WrongError(
+                f"{call} changed the list that it was given: it is now {given}. The caller still needs it.",
+                hint="`ids + [new]` makes a new list, `ids.append(new)` changes the old one.",
+            )
+        expected = list(start)
+        for _ in range(n):
+            expected.append(10 * len(expected) + expected[-1] % 10)
+        _diagnose_calls(call, seen, start, n)
+        if got == expected[len(start) :] and n:
+            raise WrongError(f"{call} returned only the new tokens, {got}.", hint="The text begins with the prompt.")
+        expect_value(got, expected, call, hint="Which ids does next_token get in the second round?")
+    return "each token was chosen with the whole text before it in view, and the prompt is untouched."
+
+
+def _diagnose_calls(call, seen, start, n):
+    if len(seen) != n:
+        raise WrongError(f"{call} called next_token {len(seen)} times, but {n} new tokens are wanted.")
+    lengths = [len(ids) for ids in seen]
+    if n > 1 and all(ids == start for ids in seen):
+        raise WrongError(
+            f"{call} asked next_token about {seen[-1]} every time, so the new tokens were never read.",
+            hint="What was chosen in one round is part of the input of the next.",
+        )
+    if any(length == 1 for length in lengths[1:]) or (len(start) > 1 and lengths[:1] == [1]):
+        raise WrongError(
+            f"{call} gave next_token the last token alone, {seen[-1]}.",
+            hint="A language model reads everything that stands before, not one token.",
+        )
+
+
+@exercise("Weigh the weights")
+def weight_megabytes(answer):
+    """`answer(n_parameters, bits)` returns the size in megabytes (10^6 bytes), each parameter taking `bits` bits."""
+    wrong = {
+        "counts bits. Eight bits are one byte": lambda n, bits: n * bits / 1e6,
+        "is in mebibytes (2^20 bytes). A megabyte has 10^6": lambda n, bits: n * bits / 8 / 2**20,
+        "is in bytes, not in megabytes": lambda n, bits: n * bits / 8,
+        "is in kilobytes, not in megabytes": lambda n, bits: n * bits / 8 / 1e3,
+        "is in gigabytes, not in megabytes": lambda n, bits: n * bits / 8 / 1e9,
+        "counts the parameters, in millions: how many bytes does each take?": lambda n, bits: n / 1e6,
+        "takes 32 bits for each parameter, whatever `bits` says": lambda n, _: n * 4 / 1e6,
+        "takes 16 bits for each parameter, whatever `bits` says": lambda n, _: n * 2 / 1e6,
+    }
+    for n, bits in ((124_439_808, 32), (124_439_808, 16), (7_033_088, 8), (1_000, 4)):
+        got, right = answer(n, bits), n * bits / 8 / 1e6
+        for what, formula in wrong.items():
+            near = isinstance(got, int | float) and got and abs(got / formula(n, bits) - 1) < 1e-9
+            if near and abs(formula(n, bits) / right - 1) > 1e-6:
+                raise WrongError(f"weight_megabytes({n:,}, {bits}) is {got:.6g}, which {what}.")
+        if isinstance(got, int | float) and got in (round(right), int(right)) and got != right:
+            raise WrongError(f"weight_megabytes({n:,}, {bits}) is {got}: it was rounded.", hint="Return it as it is.")
+        expect_number(got, right, f"weight_megabytes({n:,}, {bits})", tolerance=1e-9)
+    return "and so GPT-2's 124,439,808 parameters take 498 MB as float32; half as float16."
+
+
+@exercise("Cut a text into its pieces")
+def pieces(answer):
+    """`answer(encode, decode, text)` returns the list of the tokens' texts; `encode` str → ids, `decode` ids → str."""
+    folder = ASSETS / "gpt2-mini"
+    bpe = BPE.from_files(folder / "vocab.json", folder / "merges.txt")
+
+    def decode(ids):
+        if isinstance(ids, int):
+            raise WrongError(f"decode was given the number {ids}, but it takes a list of ids.")
+        return bpe.decode(ids)
+
+    for text in ("unbelievable, isn't it?", "I am a large language model", "two  spaces"):
+        got, right = answer(bpe.encode, decode, text), [bpe.decode([i]) for i in bpe.encode(text)]
+        call = f"pieces(encode, decode, {text!r})"
+        _diagnose_pieces(call, got, right, text, bpe)
+        expect_value(got, right, call)
+    return "joined together, the pieces are the text again, spaces and all."
+
+
+def _diagnose_pieces(call, got, right, text, bpe):
+    if got == text:
+        raise WrongError(f"{call} returned the text in one string.", hint="One piece for each id, in a list.")
+    if isinstance(got, tuple) and list(got) == right:
+        raise WrongError(f"{call} returned a tuple; a list is wanted.")
+    if not isinstance(got, list) or got == right:
+        return
+    if got == bpe.encode(text):
+        raise WrongError(f"{call} returned the ids, not their texts.", hint="decode turns ids into text.")
+    if got == text.split() or got == text.split(" "):
+        raise WrongError(
+            f"{call} returned the words between the spaces: tokens are not words.", hint="Use encode first."
+        )
+    if got == list(text):
+        raise WrongError(f"{call} returned single characters: a token is longer as a rule.", hint="Use encode first.")
+    if got == [piece.strip() for piece in right]:
+        raise WrongError(
+            f"{call} lost the spaces.", hint="' large' and 'large' are two tokens; keep what decode gives."
+        )
+    if len(got) == len(right) and "".join(map(str, got)) != text and str(got[-1]) == text:
+        raise WrongError(f"{call} returned texts that grow: {got[:3]} …", hint="decode each id by itself.")
+    if any("Ġ" in str(piece) for piece in got):
+        raise WrongError(f"{call} shows spaces as Ġ, the way the vocabulary's file spells them.", hint="Use decode.")
