@@ -82,14 +82,24 @@ def generate(
     logits = steps.read()
     steps.repeat(num_return_sequences)
     logits = logits.repeat_interleave(num_return_sequences, 0) if num_return_sequences > 1 else logits
+    if int(input_ids.max()) >= logits.shape[1]:
+        raise ValueError(
+            f"input_ids contain {int(input_ids.max())}, but the model's logits know ids up to {logits.shape[1] - 1}. "
+            "Was the text encoded with another model's tokenizer?"
+        )
     for step in range(max_new_tokens):
         scores, stages = logits, {"model": logits}
-        for name, process in pipeline:
-            scores = stages[name] = process(scores, steps.history)
+        try:
+            for name, process in pipeline:
+                scores = stages[name] = process(scores, steps.history)
+        except ValueError:
+            _explain(logits, step)
+            raise
         tokens = _draw(scores, uniforms[:, step]) if do_sample else scores.argmax(-1)
         log_probs = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
         if not log_probs.isfinite().all():
             _explain(logits, step)
+            raise ValueError(f"at step {step} a token was chosen to which the model gives probability 0.")
         all_active = (not ends and not stops) or bool(active.all())
         if not all_active:
             tokens = torch.where(active, tokens, ends[0] if ends else tokens.new_zeros(()))
@@ -122,7 +132,7 @@ def generate_text(lm, prompt, *, max_new_tokens=40, seed=None, stop=None, eos_to
     """
     if not isinstance(prompt, str):
         raise TypeError(f"prompt is a {type(prompt).__name__}, but should be one text. For ids there is generate.")
-    stops = [stop] if isinstance(stop, str) else list(stop or [])
+    stops = [] if stop is None else list(stop) if isinstance(stop, list | tuple) else [stop]
     if not all(isinstance(s, str) and s for s in stops):
         raise TypeError(f"stop={stop!r} is not allowed: it is a string, or a list of strings, none of them empty.")
     eos = lm.tokenizer.eos_token_id if eos_token_id == "tokenizer" else eos_token_id
@@ -207,12 +217,13 @@ def _draw(scores, uniform):
     """Draw one token (B,) per row: the first whose cumulated probability, in the order of ids, exceeds `uniform`."""
     weights = (scores - scores.amax(-1, keepdim=True)).exp()
     cumulated = weights.cumsum(-1, dtype=torch.float64)
-    # a hair below 1, so that rounding never points past the last token
-    return torch.searchsorted(cumulated, uniform[:, None] * (1 - 2**-50) * cumulated[:, -1:], right=True)[:, 0]
+    tokens = torch.searchsorted(cumulated, uniform[:, None] * cumulated[:, -1:], right=True)[:, 0]
+    return tokens.clamp(max=scores.shape[1] - 1)  # nan points past the end; it is reported by who called
 
 
 def _ends(eos_token_id):
-    ends = [] if eos_token_id is None else [eos_token_id] if isinstance(eos_token_id, int) else list(eos_token_id)
+    ends = [] if eos_token_id is None else eos_token_id
+    ends = list(ends) if isinstance(ends, list | tuple) else [ends]
     if not all(isinstance(e, int) and not isinstance(e, bool) for e in ends):
         raise TypeError(f"eos_token_id={eos_token_id!r} is not allowed: it is a token id, a list of them, or None.")
     return ends
@@ -245,7 +256,11 @@ def _ended(new, tokens, ends, stops, active):
 
 
 def _explain(logits, step):
-    row = int((~logits.amax(-1).isfinite()).nonzero()[0])
+    """Raise `ValueError` if the model's logits are at fault."""
+    wrong = (~logits.amax(-1).isfinite()).nonzero()
+    if not len(wrong):
+        return
+    row = int(wrong[0])
     raise ValueError(
         f"at step {step} the model returned {logits[row].amax().item()} among the logits of row {row}. Allowed are "
         "finite numbers, and -inf for some tokens. Check the model's weights and its input."
