@@ -62,7 +62,7 @@ def test_context_draws_one_line_per_label():
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_overlap_marks_shared_ngrams_by_more_than_colour(n):
-    candidate, reference = "a b c d".split(), "a b c x y".split()
+    candidate, reference = ["a", "b", "c", "d"], ["a", "b", "c", "x", "y"]
     spans = [True] * (4 - n) + [False], [True] * (4 - n) + [False] * 2
     ax = evaluation.plot_overlap(candidate, reference, spans, n=n)
     assert texts(ax).count("✓") == 2 * (4 - n)
