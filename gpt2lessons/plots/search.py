@@ -1,0 +1,141 @@
+"""The figures of beam search: the tree of what was kept and dropped, where texts agree, and how their tokens score."""
+
+import math
+
+from gpt2lessons.plots.style import COLOURS, new_axes, visible
+
+# one look per state, and a sign, so that colour is never alone
+STATES = {
+    "kept": ("●", COLOURS["blue"], "solid"),
+    "finished": ("■", COLOURS["green"], "solid"),
+    "pruned": ("○", COLOURS["grey"], "dashed"),
+    "banned": ("✕", COLOURS["red"], "dotted"),
+}
+_MEANING = {"kept": "searched on", "finished": "finished", "pruned": "dropped", "banned": "banned"}
+
+
+def tree_rows(nodes):
+    """Return {node: row}: leaves on rows 0, 1, 2 …, best first, parents level with the middle of their children.
+
+    `nodes` have `parent` (None at the root) and `rank`; the key None is the root.
+    """
+    nodes, rows, children = list(nodes), {}, {}
+    for node in nodes:
+        children.setdefault(node.parent, []).append(node)
+
+    def place(node):
+        below = sorted(children.get(node, ()), key=lambda n: (n.group, math.inf if n.rank is None else n.rank))
+        for child in below:
+            place(child)
+        rows[node] = sum(rows[c] for c in (below[0], below[-1])) / 2 if below else leaves.pop(0)
+
+    leaves = list(range(len(nodes) + 1))
+    place(None)
+    return rows
+
+
+def plot_beam_tree(nodes, names, *, prompt="", highlight=None, ax=None):
+    """Draw the candidates of a beam search as a tree that grows to the right; return the Axes.
+
+    `nodes`: candidates of a `SearchTree`, with their parents; `names`: a function from a token id to its text, or a
+    list of texts; `highlight`: the candidate whose path is drawn bold. Each box shows the token, its probability p, and
+    Σ, the sum of the log-probabilities up to it (nats).
+    """
+    nodes, rows = list(nodes), tree_rows(nodes)
+    steps = max((n.step for n in nodes), default=0)
+    height = max(rows.values()) + 1
+    ax = new_axes(ax, width=2.6 * (steps + 0.6), height=max(2.2, 0.55 * height + 0.9))
+    path = set(highlight.path()) if highlight is not None else set()
+    _box(ax, 0, rows[None], _short(prompt or "prompt", 14), COLOURS["grey"], "solid", bold=bool(path))
+    for node in nodes:
+        sign, colour, line = STATES[node.state]
+        bold = node in path
+        x, y = node.step, rows[node]
+        edge = {"color": colour, "linestyle": line, "linewidth": 2.6 if bold else 1.2, "zorder": 1}
+        start = x - 1 + (0.2 if node.parent else 0)  # the boxes cover the ends
+        ax.plot([start, x - 0.2], [rows[node.parent], y], **edge)
+        token = names(node.token) if callable(names) else names[node.token]
+        text = f"{sign} {_short(visible(token), 11)}\np {_digits(math.exp(node.log_prob))}   Σ {node.total:.2f}"
+        _box(ax, x, y, text, colour, line, bold=bold)
+    ax.set(xlim=(-0.5, steps + 0.5), ylim=(height - 0.4, -0.6), yticks=[], xlabel="step (new tokens)")
+    ax.set_xticks(range(steps + 1), ["prompt", *map(str, range(1, steps + 1))])
+    for state, (sign, colour, line) in STATES.items():
+        if any(n.state == state for n in nodes):
+            ax.plot([], [], color=colour, linestyle=line, label=f"{sign} {_MEANING[state]}")
+    if nodes:
+        ax.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1), fontsize=11, borderaxespad=0.2)
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def plot_agreement(rows, *, labels=None, names=None, ax=None):
+    """Draw token rows under each other, light where a token equals the first row's, hatched where not; return the Axes.
+
+    `rows`: lists of token ids of any lengths; `labels`: a name per row. With `names`, a function from an id to its
+    text, every token is written into its cell (for about a dozen tokens).
+    """
+    width = max(map(len, rows))
+    ax = new_axes(ax, width=max(8, 0.95 * width if names else 0), height=0.45 * len(rows) + 1.2)
+    for y, row in enumerate(rows):
+        for x, token in enumerate(row):
+            same = x < len(rows[0]) and token == rows[0][x]
+            face = COLOURS["light"] if same else COLOURS["blue"]
+            ax.add_patch(_rectangle((x + 0.54, y - 0.42), 0.92, 0.84, face, None if same else "////"))
+            if names:
+                letters = {"color": "black" if same else "white", "fontsize": 9, "ha": "center", "va": "center"}
+                ax.text(x + 1, y, _short(visible(names(token)), 9), **letters)
+    ax.set(xlim=(0.4, width + 0.6), ylim=(len(rows) - 0.4, -0.6), xlabel="position of the new token")
+    ax.set_yticks(range(len(rows)), labels or [f"beam {i + 1}" for i in range(len(rows))])
+    ax.set_title("light: the same token as in the first row; hatched: another one")
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def plot_token_log_probs(lines, *, ax=None):
+    """Draw the log-probability of each token for several texts; return the Axes.
+
+    `lines`: {name: log-probabilities in nats, one per token}. The name and the mean stand in the legend.
+    """
+    ax = new_axes(ax)
+    looks = zip(["blue", "red", "green", "purple"], ["o", "s", "^", "D"], ["-", "--", "-.", ":"], strict=True)
+    for (name, values), (colour, marker, dash) in zip(lines.items(), looks, strict=False):
+        values = [float(v) for v in values]
+        label = f"{name} (mean {sum(values) / len(values):.2f})"
+        look = {"color": COLOURS[colour], "marker": marker, "linestyle": dash, "markersize": 4}
+        ax.plot(range(1, len(values) + 1), values, label=label, **look)
+    ax.set(xlabel="token", ylabel="log-probability (nats)")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=11, ncols=2)
+    return ax
+
+
+def plot_by_width(widths, values, *, ylabel, greedy=None, ax=None):
+    """Draw one value per number of beams, and a line at greedy's value if given; return the Axes."""
+    ax = new_axes(ax, width=5.5, height=3.5)
+    ax.plot(widths, values, marker="o", color=COLOURS["blue"], label="beam search")
+    if greedy is not None:
+        ax.axhline(greedy, color=COLOURS["red"], linestyle="--", label="greedy")
+        ax.legend(loc="lower right")
+    ax.set(xlabel="num_beams", ylabel=ylabel)
+    ax.set_xticks([w for w in widths if w == 1 or w % 5 == 0 or len(widths) < 11])
+    return ax
+
+
+def _box(ax, x, y, text, colour, line, *, bold):
+    frame = {"boxstyle": "round,pad=0.28", "facecolor": "white", "edgecolor": colour, "linestyle": line}
+    frame["linewidth"] = 2.6 if bold else 1.2
+    weight = "bold" if bold else "normal"
+    ax.text(x, y, text, ha="center", va="center", fontsize=9.5, fontweight=weight, bbox=frame, zorder=2)
+
+
+def _rectangle(corner, width, height, face, hatch):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle(corner, width, height, facecolor=face, edgecolor="white", hatch=hatch, linewidth=0)
+
+
+def _short(text, limit):
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _digits(p):
+    return f"{p:.2f}" if p >= 0.005 else f"{p:.0e}"
