@@ -28,9 +28,9 @@ RIGHT = {
         lambda m: float(1 - np.prod(1 - np.array(m))),
         lambda m: sum(x * math.prod(1 - y for y in m[:i]) for i, x in enumerate(m)),
     ],
-    "chi_square": [
-        lambda c, p: float((c**2 / (c.sum() * p)).sum() - c.sum()),
-        lambda c, p: sum((a - c.sum() * b) ** 2 / (c.sum() * b) for a, b in zip(c, p, strict=True)),
+    "texts_needed": [
+        lambda sd, d: next(n for n in range(1, 10_000) if 1.96 * math.sqrt(2 * sd**2 / n) <= d * (1 + 1e-12)),
+        lambda sd, d: -int(-2 * (1.96 * sd / d) ** 2 // 1),
     ],
 }
 
@@ -93,16 +93,15 @@ WRONG = {
         "exactly one": (lambda m: sum(x * math.prod(1 - y for y in m) / (1 - x) for x in m), "exactly one"),
         "worst": (max, "worst step"),
     },
-    "chi_square": {
-        "observed below": (lambda c, p: ((c - c.sum() * p) ** 2 / c).sum(), "observed counts"),
-        "shares": (lambda c, p: ((c / c.sum() - p) ** 2 / p).sum(), "shares were compared"),
-        "not divided": (lambda c, p: ((c - c.sum() * p) ** 2).sum(), "not divided"),
-        "not squared": (lambda c, p: ((c - c.sum() * p).abs() / (c.sum() * p)).sum(), "not squared"),
-        "quotient squared": (lambda c, p: (((c - c.sum() * p) / (c.sum() * p)) ** 2).sum(), "quotient was squared"),
-        "signed": (lambda c, p: ((c - c.sum() * p) / (c.sum() * p)).sum(), "cancel"),
-        "mean": (lambda c, p: ((c - c.sum() * p) ** 2 / (c.sum() * p)).mean(), "mean over the tokens"),
-        "no n": (lambda c, p: ((c - p) ** 2 / p).sum(), "probabilities themselves"),
-        "in place": (lambda c, p: (c.sub_(c.sum() * p) ** 2 / p).sum(), "changed the tensor"),
+    "texts_needed": {
+        "one mean": (lambda sd, d: math.ceil((1.96 * sd / d) ** 2), "enough for one mean"),
+        "no 1.96": (lambda sd, d: math.ceil(2 * (sd / d) ** 2), "one standard error"),
+        "errors added": (lambda sd, d: math.ceil((2 * 1.96 * sd / d) ** 2), "were added"),
+        "not squared": (lambda sd, d: math.ceil(2 * 1.96 * sd / d), "not squared"),
+        "not rounded": (lambda sd, d: 2 * (1.96 * sd / d) ** 2, "whole number"),
+        "rounded down": (lambda sd, d: int(2 * (1.96 * sd / d) ** 2), "rounded down"),
+        "one-sided": (lambda sd, d: math.ceil(2 * (1.645 * sd / d) ** 2), "one-sided"),
+        "swapped": (lambda sd, d: math.ceil(2 * (1.96 * d / sd) ** 2), "changed places"),
     },
 }
 CASES = [(check, name) for check, cases in WRONG.items() for name in cases]

@@ -1,4 +1,4 @@
-"""Checks of lesson 06: the draw, temperatures per row and on demand, at least one bad draw, a fair lottery."""
+"""Checks of lesson 06: the draw, temperatures per row and on demand, at least one bad draw, texts needed."""
 
 import math
 
@@ -155,43 +155,35 @@ def at_least_one(answer):
     return "one minus the product of (1 − mass): small masses, many steps, near certainty."
 
 
-@exercise("Is this lottery fair?")
-def chi_square(answer):
-    """Examine `answer(counts (V,), probs (V,)) -> float`, Pearson's statistic."""
-    counts, probs = torch.tensor([60.0, 20.0, 15.0, 5.0]), torch.tensor([0.4, 0.3, 0.2, 0.1])
-    n, expected = counts.sum(), counts.sum() * probs
-    off, right = counts - expected, ((counts - expected) ** 2 / expected).sum().item()
-    got = _number(call_untouched(answer, counts, probs))
+@exercise("How many texts are enough?")
+def texts_needed(answer):
+    """Examine `answer(sd, difference) -> int`: texts per setting for which 1.96 standard errors are small enough."""
+    sd, difference = 0.5, 0.2
+    ratio, got = sd / difference, answer(0.5, 0.2)
     refuse(
-        got,
+        _number(got),
         {
-            "the squares are divided by the observed counts": ((off**2 / counts).sum(), "Which count is certain?"),
-            "shares were compared, not counts: the number of draws is lost": (
-                right / n.item(),
-                "Expected counts are draws times probabilities.",
+            "that is enough for one mean; the difference of two has twice the variance": (
+                math.ceil((1.96 * ratio) ** 2),
+                "Both means are uncertain: add their variances.",
             ),
-            "the squares are not divided by anything": (
-                (off**2).sum(),
-                "Being 10 off is more surprising where 10 were expected than where 1,000 were.",
+            "that is for one standard error, not for 1.96 of them": (math.ceil(2 * ratio**2), "Where is the 1.96?"),
+            "the standard errors of the two means were added": (
+                math.ceil((2 * 1.96 * ratio) ** 2),
+                "Variances add up, standard deviations do not.",
             ),
-            "the differences were not squared": ((off.abs() / expected).sum(), "Square first, then divide."),
-            "the quotient was squared, not the difference alone": (
-                ((off / expected) ** 2).sum(),
-                "Square, then divide.",
-            ),
-            "the signed differences cancel": ((off / expected).sum(), "Square them."),
-            "that is the mean over the tokens, not their sum": (right / len(counts), "Pearson's statistic is a sum."),
-            "the counts were compared with the probabilities themselves": (
-                ((counts - probs) ** 2 / probs).sum(),
-                "Of n draws, how many should a token with probability p get?",
-            ),
+            "the ratio is not squared": (math.ceil(2 * 1.96 * ratio), "n stands below a square root."),
+            "that is not a whole number of texts": (2 * (1.96 * ratio) ** 2, "Round, but which way?"),
+            "that was rounded down, and is just not enough": (int(2 * (1.96 * ratio) ** 2), "Half a text is a text."),
+            "that is for a one-sided 95 %: 1.645 instead of 1.96": (math.ceil(2 * (1.645 * ratio) ** 2), "Use 1.96."),
+            "sd and difference have changed places": (math.ceil(2 * (1.96 / ratio) ** 2), "More spread, more texts."),
         },
     )
-    expect_number(got, right, "the statistic")
-    expect_number(_number(answer(expected.clone(), probs)), 0.0, "the statistic when every count is as expected")
-    ten = _number(answer(torch.tensor([7.0, 3.0]), torch.tensor([0.5, 0.5])))
-    expect_number(ten, 1.6, "the statistic for 7 and 3 heads and tails")
-    return "small when the lottery is fair, and it grows with the number of draws when it is not."
+    cases = {(0.5, 0.2): 49, (0.5, 0.4): 13, (1.0, 1.5): 4, (0.03, 0.02): 18}
+    for (spread, wanted), right in cases.items():
+        found = _number(answer(spread, wanted))
+        expect_number(found, right, f"the number of texts for sd={spread}, difference={wanted}", tolerance=1e-9)
+    return "half the difference takes four times as many texts."
 
 
 def _index(got, u):
