@@ -1,0 +1,191 @@
+"""Checks of lesson 05: the score of a text, one step of beam search, what is finished, and a table where beams lose."""
+
+import math
+
+import torch
+
+from gpt2lessons.beam import beam_search
+from gpt2lessons.checks.frame import WrongError, exercise, expect_number
+from gpt2lessons.toy import ToyModel
+
+WORDS = ["start", "a", "b", "c", "d", "e"]
+
+
+@exercise("The score of a finished text")
+def sequence_score(answer):
+    """Examine `answer(log_probs, length_penalty) -> float`; `log_probs` is a list, one number per new token."""
+    for log_probs, penalty in [
+        ([-0.5, -1.5, -4.0], 1.0),
+        ([-0.5, -1.5, -4.0], 2.0),
+        ([-2.0, -1.0], 0.0),
+        ([-3.0], -1.0),
+    ]:
+        total, length = sum(log_probs), len(log_probs)
+        probs = [math.exp(x) for x in log_probs]
+        mistakes = [
+            (math.prod(log_probs) / length**penalty, "the log-probabilities were multiplied", "Logs turn × into +."),
+            (
+                math.prod(probs) / length**penalty,
+                "this divides a probability",
+                "The score is made of log-probabilities.",
+            ),
+            (sum(probs) / length**penalty, "probabilities were added", "Only their logarithms may be added."),
+            (
+                total * length**penalty,
+                "the sum was multiplied by length ** length_penalty",
+                "Which way does the bar go?",
+            ),
+            (-total / length**penalty, "the sign is lost", "The score of a text is never above 0."),
+            (total / length, "length_penalty has no effect", "It is an exponent."),
+            (total, "length_penalty has no effect", "Divide by a power of the length."),
+            (total / (length * penalty or 1), "length_penalty was multiplied with the length", "It is an exponent."),
+            (total / (length + 1) ** penalty, "the length is one too large", "Count the new tokens only."),
+            (max(log_probs) / length**penalty, "only one token was counted", "Every new token counts."),
+        ]
+        got, right = answer(list(log_probs), penalty), total / length**penalty
+        _name_mistake(got, right, mistakes, f"for {log_probs} with length_penalty={penalty}")
+        expect_number(got, right, f"the score of {log_probs} with length_penalty={penalty}")
+    return "the sum of the log-probabilities, divided by length ** length_penalty."
+
+
+def _name_mistake(got, right, mistakes, where):
+    value = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isclose(value, right, abs_tol=1e-6):
+        return
+    for wrong, problem, hint in mistakes:
+        if math.isclose(value, wrong, rel_tol=1e-5, abs_tol=1e-6):
+            raise WrongError(f"{where} you get {value:.4g}: {problem}.", hint=hint)
+
+
+_STEPS = [
+    # beams, log-probabilities (beams, V), num_beams
+    ([((1,), -1.0), ((2,), -1.5)], [[-0.5, -0.6, -5.0], [-1.0, -6.0, -2.0]], 2),  # both from one parent
+    ([((1,), -1.0), ((2,), -4.0)], [[-2.0, -3.0, -2.5], [-0.1, -0.2, -5.0]], 2),  # the favourite of a poor parent
+    ([((1,), -1.0), ((2,), -1.2)], [[-1.0, -3.0, -4.0], [-0.1, -4.0, -4.0]], 2),  # the second parent overtakes
+    ([((7,), 0.0)], [[-3.0, -0.4, -1.5, -2.0]], 3),  # the first step: one text in, three out
+]
+
+
+@exercise("One step of beam search")
+def beam_step(answer):
+    """Examine `answer(beams, log_probs, num_beams) -> beams`: lists of (ids, total), best first."""
+    for beams, table, num_beams in _STEPS:
+        given, log_probs = list(beams), torch.tensor(table)
+        got = _beams(answer(given, log_probs, num_beams), "your function")
+        if given != beams:
+            raise WrongError("your function changes the list it was given", hint="Build a new list.")
+        every = [((*ids, v), t + x) for (ids, t), row in zip(beams, table, strict=True) for v, x in enumerate(row)]
+        right = sorted(every, key=lambda c: -c[1])[:num_beams]
+        _examine_step(got, right, every, beams, table, num_beams)
+    return "all continuations of all beams compete, by their sums, and the best num_beams survive, best first."
+
+
+def _examine_step(got, right, every, beams, table, num_beams):
+    ids, expected = [c[0] for c in got], [c[0] for c in right]
+    where = f"with the beams {beams} and the log-probabilities {table}"
+    favourites = [max((c for c in every if c[0][:-1] == b[0]), key=lambda c: c[1])[0] for b in beams]
+    by_token = sorted(every, key=lambda c: -table[[b[0] for b in beams].index(c[0][:-1])][c[0][-1]])
+    if len(ids) != num_beams:
+        count = f"{len(ids)} come back, but num_beams={num_beams}"
+        raise WrongError(f"{where}: {count}.", hint="Rank all continuations together, then cut.")
+    if any(len(i) != len(expected[0]) for i in ids):
+        raise WrongError(f"{where}: your ids are {ids}.", hint="Each survivor is its parent's ids and one more.")
+    if ids == expected:
+        _examine_totals(got, dict(every), right, where)
+        return
+    if sorted(ids) == sorted(expected):
+        raise WrongError(f"{where}: the right texts, but not the best first: {ids}.", hint="Sort by the sums.")
+    if set(ids) == set(favourites):
+        problem = "each beam kept its own favourite; two children of one parent may both be better"
+        raise WrongError(f"{where}: {problem}.", hint="Let all continuations compete in one list.")
+    if set(ids) == {c[0] for c in by_token[:num_beams]}:
+        problem = "ranked by the last token alone; what the beams had so far is forgotten"
+        raise WrongError(f"{where}: {problem}.", hint="Which number belongs to the whole text?")
+    if set(ids) == {c[0] for c in sorted(every, key=lambda c: c[1])[:num_beams]}:
+        raise WrongError(f"{where}: these are the worst.", hint="Which is the better sum, -1 or -5?")
+    raise WrongError(f"{where}: {expected} should survive, but you keep {ids}.")
+
+
+def _examine_totals(got, totals, right, where):
+    for (ids, total), (_, expected) in zip(got, right, strict=True):
+        if math.isclose(total, expected, abs_tol=1e-5):
+            continue
+        parent = expected - total
+        if total > 0:
+            raise WrongError(f"{where}: {list(ids)} has {total:.4g}; a sum of log-probabilities is never positive.")
+        hint = "Add the parent's total." if parent < 0 else "Parent's total plus the token's log-probability."
+        raise WrongError(
+            f"{where}: the total of {list(ids)} should be {totals[ids]:.4g}, but is {total:.4g}.", hint=hint
+        )
+
+
+@exercise("Finished or searched on")
+def split_finished(answer):
+    """Examine `answer(candidates, eos_token_id, num_beams) -> (open, finished)`; lists of (ids, total), best first."""
+    cases = [
+        [((5, 0), -1.0), ((5, 1), -1.1), ((5, 2), -1.3), ((6, 0), -1.4)],  # one ends in time, one too late
+        [((5, 0), -1.0), ((6, 0), -1.1), ((5, 2), -1.3), ((6, 3), -1.4)],  # both of the best end
+        [((5, 1), -1.0), ((6, 3), -1.1), ((5, 0), -1.3), ((6, 2), -1.4)],  # nothing ends in time
+    ]
+    for candidates in cases:
+        got = answer(list(candidates), 0, 2)
+        if not isinstance(got, tuple | list) or len(got) != 2:
+            raise WrongError("your function should return two lists: open, finished.")
+        open_, finished = ([c[0] for c in _beams(part, "a list of yours")] for part in got)
+        ended = [ids for ids, _ in candidates if ids[-1] == 0]
+        right = [ids for ids, _ in candidates if ids[-1] != 0][:2], [ids for ids, _ in candidates[:2] if ids[-1] == 0]
+        where = f"of {[list(ids) for ids, _ in candidates]} (0 ends a text, two beams)"
+        if (finished, open_) == right and right[0] != right[1]:
+            raise WrongError("the two lists are the wrong way round: first open, then finished.")
+        if any(ids in ended for ids in open_):
+            raise WrongError(f"{where}, you search on from a finished text.", hint="Nothing can follow the end.")
+        if not finished and right[1]:
+            raise WrongError(f"{where}, what is finished is lost.", hint="It may be the best text of all.")
+        if len(finished) > len(right[1]):
+            problem = "you finish one that is not among the two best"
+            raise WrongError(f"{where}, {problem}.", hint="Only the first num_beams may finish.")
+        if len(open_) < 2:
+            problem = "fewer than two are searched on"
+            raise WrongError(f"{where}, {problem}.", hint="That is why twice as many candidates are given.")
+        if len(open_) > 2:
+            raise WrongError(f"{where}, more than two are searched on.", hint="Cut the list to num_beams.")
+        if (open_, finished) != right:
+            raise WrongError(f"{where}, open should be {right[0]} and finished {right[1]}, not {open_} and {finished}.")
+    return "ends among the best are finished, later ones are dropped, and two others go on."
+
+
+def _beams(value, whose):
+    """Return a list of (ids tuple, float) from what the learner gave."""
+    try:
+        return [(tuple(int(i) for i in ids), float(total)) for ids, total in value]
+    except (TypeError, ValueError):
+        raise WrongError(f"{whose} should be a list of pairs (ids, total), but is {value!r:.100}.") from None
+
+
+@exercise("A table on which two beams lose to one")
+def beams_lose(answer):
+    """Examine a table for `ToyModel(["start", "a", "b", "c", "d", "e"], table)`, three words after "start"."""
+    if not isinstance(answer, dict):
+        raise WrongError(f"the table should be a dict of rows, not {type(answer).__name__}.")
+    try:
+        model = ToyModel(WORDS, answer)
+    except (ValueError, AttributeError) as error:
+        raise WrongError(f"ToyModel refuses the table: {error}.") from None
+    start = model.encode("start")
+    greedy = model.greedy("start", 3)
+    searches = [beam_search(model, start, num_beams=n, max_new_tokens=3) for n in (1, 2)]
+    one, two = (search.hypotheses[0] for search in searches)
+    texts = " ".join(greedy.words), model.decode(two.new_ids)
+    gap = two.log_prob - one.log_prob
+    if texts[0] == texts[1]:
+        place = next(n.rank for n in searches[1].tree.at(2) if n.new_ids() == greedy.ids[:2])
+        problem = f"one beam and two both find {texts[0]!r}; its first two words are number {place} among the pairs"
+        raise WrongError(f"{problem}.", hint="Two beams must drop them: two other pairs have to be more probable.")
+    if abs(gap) < 1e-5:
+        raise WrongError(f"{texts[0]!r} and {texts[1]!r} are equally probable: a tie is no loss.")
+    if gap > 0:
+        ps = f"P({texts[1]!r}) = {math.exp(two.log_prob):.3f} beats P({texts[0]!r}) = {math.exp(one.log_prob):.3f}"
+        raise WrongError(
+            f"two beams win: {ps}.", hint="What comes third must be sure for greedy, unsure for the others."
+        )
+    return f"greedy writes {texts[0]!r}; two beams drop its beginning and end with {texts[1]!r}, {gap:.2f} nats worse."
