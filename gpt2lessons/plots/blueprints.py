@@ -27,12 +27,12 @@ def plot_data_flow(record, tokens, input_ids, next_tokens, *, layer=0, head=0, n
     _, H, _, D = record[f"h.{layer}.attn.q"].shape
     V, at = record["logits"].shape[-1], f"h.{layer}"
     count = n_layer or sum(name.endswith(".mid") for name in record)
-    _, ax = plt.subplots(figsize=(14.5, 7.6))
-    ax.set(xlim=(0, 16.4), ylim=(-0.15, 8.45))
+    _, ax = plt.subplots(figsize=(14.5, 7.9))
+    ax.set(xlim=(0, 16.4), ylim=(-0.65, 8.25))
     ax.axis("off")
 
     def box(x, y, name, text, kind, width=1.72):
-        shape = f"({', '.join(f'{n:,}' for n in record[name].shape)})" if name else ""
+        shape = f"({', '.join(f'{n:,}' for n in record[name].shape)})"
         _box(ax, x, y, width, 0.74, text, shape, _PAPER[kind])
 
     ax.add_patch(
@@ -61,9 +61,10 @@ def plot_data_flow(record, tokens, input_ids, next_tokens, *, layer=0, head=0, n
     # attention: down, along, up
     box(4.15, 5.35, f"{at}.ln_1", "ln_1", "norm")
     box(4.15, 4.25, f"{at}.attn.q", "c_attn → q, k, v", "attention", 1.95)
-    _box(ax, 4.15, 3.15, 1.95, 0.74, "q · k / √D, mask", f"({B}, {H}, {T}, {T})", _PAPER["attention"])
+    box(4.15, 3.15, f"{at}.attn.scores", "q · k / √D, mask", "attention", 1.95)
     box(7.35, 3.15, f"{at}.attn.heads", "pattern · v", "attention")
-    box(7.35, 4.25, None, "join the heads", "attention")
+    joined = f"({B}, {T}, {H} × {D})"
+    _box(ax, 7.35, 4.25, 1.72, 0.74, "join the heads", joined, _PAPER["attention"])
     box(7.35, 5.35, f"{at}.attn.out", "c_proj", "attention")
     for x, y, to in ((4.15, 6.4, 5.74), (4.15, 4.97, 4.63), (4.15, 3.87, 3.53), (4.15, 2.77, 2.4)):
         _arrow(ax, (x, y), (x, to))
@@ -76,7 +77,7 @@ def plot_data_flow(record, tokens, input_ids, next_tokens, *, layer=0, head=0, n
     inset.set(xticks=[], yticks=[])
     inset.spines[:].set_visible(True)
     ax.text(4.15, 2.05, "softmax", ha="center", va="center", size=12)
-    ax.text(5.8, 0.24, f"pattern of layer {layer}, head {head}, of {H}", ha="center", va="center", size=11)
+    ax.text(5.8, 0.24, f"pattern of layer {layer}, head {head} (of {H})", ha="center", va="center", size=11)
     _arrow(ax, (4.15, 1.85), (4.7, 1.45), curve=0.3)
     _arrow(ax, (6.92, 1.45), (7.35, 2.76), curve=0.3)
     # the MLP
@@ -97,7 +98,11 @@ def plot_data_flow(record, tokens, input_ids, next_tokens, *, layer=0, head=0, n
     _box(ax, 14.3, 4.15, 2.5, 0.74, "last row, softmax", f"({B}, {V:,})", _PAPER["head"])
     for y, to in ((6.07, 5.69), (4.91, 4.54), (3.76, 3.35)):
         _arrow(ax, (14.3, y), (14.3, to))
-    _arrow(ax, (13.0, 6.45), (13.27, 6.45))
+    _arrow(ax, (13.0, 6.45), (13.29, 6.45), colour=COLOURS["blue"])
+    # and around again
+    ax.plot([14.3, 14.3, 1.35], [0.0, -0.55, -0.55], color="#333333", linewidth=1.4)
+    _arrow(ax, (1.35, -0.55), (1.35, 0.02))
+    ax.text(7.5, -0.42, "the chosen token is appended, and everything runs again", ha="center", va="bottom", size=12)
     bars = ax.inset_axes([13.75, 1.0, 2.2, 2.2], transform=ax.transData)
     names, values = list(next_tokens), list(next_tokens.values())
     bars.barh(range(len(values)), values, color=COLOURS["blue"], height=0.7)
@@ -106,7 +111,7 @@ def plot_data_flow(record, tokens, input_ids, next_tokens, *, layer=0, head=0, n
     bars.set_yticks(range(len(values)), [visible(name) for name in names], size=11.5)
     bars.set(xticks=[], xlim=(0, 1.3 * max(values)), ylim=(len(values) - 0.5, -0.5))
     bars.spines["bottom"].set_visible(False)
-    ax.text(14.3, 0.42, "probabilities of the next token:\na decoding rule chooses", ha="center", va="center", size=12)
+    ax.text(14.3, 0.45, "probabilities of the next token:\na decoding rule chooses", ha="center", va="center", size=12)
     return ax
 
 
@@ -209,8 +214,8 @@ def _box(ax, x, y, width, height, text, shape, colour):
         ax.text(x, y - 0.18, shape, ha="center", va="center", size=10.5, family="monospace", color="#333333")
 
 
-def _arrow(ax, start, end, *, curve=0.0):
-    style = {"arrowstyle": "-|>", "color": "#333333", "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+def _arrow(ax, start, end, *, curve=0.0, colour="#333333"):
+    style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
     ax.annotate("", end, start, arrowprops=style | {"connectionstyle": f"arc3,rad={curve}"}, zorder=3)
 
 
