@@ -153,3 +153,13 @@ def refuse(got, mistakes):
         value = torch.as_tensor(value).double()
         if got.shape == value.shape and torch.allclose(got, value, rtol=1e-4, atol=1e-6):
             raise WrongError(f"{problem}.", hint=hint)
+
+
+def as_number(got, what="the result"):
+    """Return `got`, a number or a tensor with one element, as a Python number; raise `WrongError` if it is neither."""
+    _expect_something(got, what)
+    if hasattr(got, "numel") and got.numel() == 1:
+        return got.item()
+    if isinstance(got, bool) or not isinstance(got, int | float):
+        raise WrongError(f"{what} should be a number, but is {_kind(got)}: {_short(got)}.")
+    return got

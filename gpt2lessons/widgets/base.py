@@ -7,6 +7,8 @@ import io
 import ipywidgets
 import matplotlib.pyplot as plt
 
+from gpt2lessons.plots.style import visible
+
 
 class Twin(ipywidgets.VBox):
     """Controls above one HTML view, with a figure that stands in wherever no kernel runs.
@@ -63,3 +65,8 @@ class Twin(ipywidgets.VBox):
 def escape(value):
     """Return `str(value)` safe to put into HTML, quotes included."""
     return html.escape(str(value), quote=True)
+
+
+def token_html(token):
+    """Return a token's text as it is shown in HTML: spaces and line breaks visible, everything escaped."""
+    return escape(visible(token).replace(r"\$", "$"))
