@@ -49,16 +49,22 @@ class Twin(ipywidgets.VBox):
         raise NotImplementedError
 
     def __repr__(self):
-        return self.summary()
+        try:
+            return self.summary()
+        except ValueError as error:
+            return f"{type(self).__name__}: {error}"
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
         data = bundle[0] if isinstance(bundle, tuple) else bundle
-        figure, buffer = self.picture(), io.BytesIO()
+        data["text/plain"] = repr(self)
+        try:
+            figure, buffer = self.picture(), io.BytesIO()
+        except ValueError:
+            return data  # the view says what is wrong with the controls' values
         figure.savefig(buffer, format="png", dpi=90, bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
         data["image/png"] = base64.b64encode(buffer.getvalue()).decode("ascii")
-        data["text/plain"] = self.summary()
         return data
 
 

@@ -39,9 +39,9 @@ class LoopMicroscope(Twin):
         return tokens, log_probs[: self.repetitions.value]
 
     def _measure(self, prompt, phrase):
-        start, once = self.lm.encode(prompt), self.lm.encode(phrase)
-        if not start.shape[1] or not once.shape[1]:
+        if not prompt or not phrase:
             raise ValueError("Type a prompt and a phrase, at least one character each.")
+        start, once = self.lm.encode(prompt), self.lm.encode(phrase)
         limit = context_length(self.lm)
         times = min(MOST, (limit - start.shape[1]) // once.shape[1]) if limit else MOST
         if times < 1:

@@ -55,9 +55,9 @@ class NextTokenBench(Twin):
     def _logits(self):
         text = self.prompt.value
         if self._read[0] != text:
-            ids, limit = self.lm.encode(text), context_length(self.lm)
-            if ids.shape[1] == 0:
+            if not text:
                 raise ValueError("Type at least one character: the model needs something to continue.")
+            ids, limit = self.lm.encode(text), context_length(self.lm)
             if limit and ids.shape[1] > limit:
                 raise ValueError(f"The prompt has {ids.shape[1]:,} tokens, the model reads {limit:,}. Shorten it.")
             self._read = text, logits_function(self.lm)(ids)[0, -1]
