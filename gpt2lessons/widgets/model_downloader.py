@@ -11,6 +11,8 @@ from gpt2lessons.plots.style import COLOURS
 from gpt2lessons.widgets.base import Twin, escape
 
 _OFFERED = ("distilgpt2", "gpt2", "gpt2-medium")
+_HEAD = ("model", "blocks", "parameters", "download", "licence", "")
+_ALIGN = ("left", "right", "right", "right", "left", "left")
 _TICK = 0.1  # seconds between two drawings of the bar: the browser need not see every packet
 
 
@@ -106,7 +108,7 @@ class ModelDownloader(Twin):
             parts.append(f'<p style="font-variant-numeric:tabular-nums">{bar} {text}</p>')
         message = self.message
         if self.state == "idle" and hub.is_offline():
-            message = "Here the environment forbids the network (HF_HUB_OFFLINE). Unset it, then restart the kernel."
+            message = "Here the environment forbids the network (HF_HUB_OFFLINE). Unset it and start Jupyter again."
         if message:
             wrong = self.state == "failed"
             parts.append(f'<p role="{"alert" if wrong else "status"}">{"✗ " if wrong else ""}{escape(message)}</p>')
@@ -143,10 +145,14 @@ def _table(chosen):
         here = "on this machine" if hub.find_cached(model.repo, model.revision) else "not here yet"
         cells = [f"{'▸ ' if name == chosen else ''}{name}", model.n_layer, f"{_count_parameters(name):,}"]
         cells += [f"{model.megabytes:,} MB", model.licence, here]
-        weight = "bold" if name == chosen else "normal"
-        rows.append(f'<tr style="font-weight:{weight}">' + "".join(f"<td>{escape(c)}</td>" for c in cells) + "</tr>")
-    head = "".join(f"<th>{h}</th>" for h in ("model", "blocks", "parameters", "download", "licence", ""))
+        rows.append("<tr>" + "".join(map(_cell, cells, _ALIGN, [name == chosen] * len(cells))) + "</tr>")
+    head = "".join(f'<th style="text-align:{a};padding:.2em .8em">{h}</th>' for h, a in zip(_HEAD, _ALIGN, strict=True))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _cell(value, align, bold):
+    weight = "bold" if bold else "normal"
+    return f'<td style="text-align:{align};font-weight:{weight};padding:.2em .8em">{escape(value)}</td>'
 
 
 def _sentence(error):
