@@ -93,7 +93,7 @@ def plot_stream(norms, *, names=("embeddings",), ax=None):
         ax.plot(range(len(values)), values, "os^D"[i % 4] + "-", label=label)
     places = [*names, *(f"h.{i}" for i in range(len(values) - len(names)))]
     ax.set_xticks(range(len(places)), places, rotation=45 if len(places) > 8 else 0)
-    ax.set(xlabel="after", ylabel="length of the vector (root mean square)", ylim=(0, None))
+    ax.set(xlabel="after", ylabel="root mean square", ylim=(0, None))
     ax.legend()
     return ax
 

@@ -14,7 +14,7 @@ _PAPER = {
     "head": "#F6E1EC",
     "plain": "#FFFFFF",
 }
-_LINES = (("blue", "-"), ("orange", "--"), ("green", "-."), ("red", ":"), ("purple", "-"))
+_COLOURS = ("blue", "orange", "green", "red", "purple")
 
 
 def plot_data_flow(record, tokens, input_ids, next_tokens, *, layer=0, head=0, n_layer=None):
@@ -118,32 +118,13 @@ def plot_data_flow(record, tokens, input_ids, next_tokens, *, layer=0, head=0, n
 def plot_stacks(models):
     """Draw block stacks side by side, each above its attention pattern; `models` is a list of dicts with
 
-    `name`, `inputs`, `block` (the layers in a block, from below), `repeat` (a text such as "12 ×"), `output`, `kind`
-    (one line), `pattern` (T, S) and `rows`, `columns`, its labels; `cached` is how many columns come from a cache.
+    `name`, `kind` (one line), `inputs`, `block` (the layers in a block, from below), `skips` (a pair of first and last
+    layer for each residual connection), `repeat` (a text such as "12 ×"), `output`, `pattern` (T, S) and `rows`,
+    `columns`, its labels; `cached`, if given, is how many columns come from a cache. Returns the Axes (2, models).
     """
-    _, axes = plt.subplots(2, len(models), figsize=(4.7 * len(models), 8.4), height_ratios=(1.25, 1))
+    _, axes = plt.subplots(2, len(models), figsize=(4.9 * len(models), 8.9), height_ratios=(1.35, 1))
     for model, stack, below in zip(models, axes[0], axes[1], strict=True):
-        stack.set(xlim=(0, 10), ylim=(0, 10.2))
-        stack.axis("off")
-        stack.text(5, 9.85, model["name"], ha="center", size=17, weight="bold")
-        stack.text(5, 9.2, model["kind"], ha="center", size=12, color="#444444")
-        _box(stack, 5, 0.75, 7.6, 1.0, model["inputs"], "", _PAPER["look up"])
-        _box(stack, 5, 8.2, 7.6, 1.0, model["output"], "", _PAPER["head"])
-        for shift in (0.3, 0.15, 0):  # a pack of blocks
-            outline = FancyBboxPatch(
-                (0.75 + shift, 1.9 + shift), 8.2, 5.0, boxstyle="round,pad=0,rounding_size=0.3", fc="#FAFAFA", ec="#666"
-            )
-            stack.add_patch(outline)
-        height = 4.8 / len(model["block"])
-        for i, layer in enumerate(model["block"]):
-            kind = "attention" if "attention" in layer else "mlp" if "MLP" in layer else "norm"
-            y = 2.05 + height * (i + 0.5)
-            _box(stack, 4.85, y, 7.2, 0.74 * height, layer, "", _PAPER[kind])
-            if i:
-                _arrow(stack, (4.85, y - 0.63 * height), (4.85, y - 0.38 * height))
-        _arrow(stack, (5, 1.27), (5, 1.88))
-        _arrow(stack, (5, 7.2), (5, 7.68))
-        stack.text(9.4, 4.4, model["repeat"], ha="left", va="center", size=14, weight="bold", clip_on=False)
+        _stack(stack, model)
         pattern = np.asarray(model["pattern"], dtype=float)
         below.imshow(np.ma.masked_equal(pattern, 0), vmin=0, vmax=1, cmap="cividis")
         below.spines[:].set_visible(True)
@@ -157,44 +138,68 @@ def plot_stacks(models):
     return axes
 
 
-def plot_next_token_tree(root, nodes, paths, *, ax=None):
+def _stack(ax, model):
+    ax.set(xlim=(0, 10.6), ylim=(0, 10.3))
+    ax.axis("off")
+    ax.text(5, 9.85, model["name"], ha="center", size=17, weight="bold")
+    ax.text(5, 9.25, model["kind"], ha="center", size=12, color="#444444")
+    _box(ax, 5, 0.65, 8.6, 0.9, model["inputs"], "", _PAPER["look up"])
+    _box(ax, 5, 8.45, 8.6, 0.9, model["output"], "", _PAPER["head"])
+    for shift in (0.3, 0.15, 0):  # a pack of blocks
+        corner, round_style = (0.5 + shift, 1.75 + shift), "round,pad=0,rounding_size=0.3"
+        ax.add_patch(FancyBboxPatch(corner, 8.7, 5.65, boxstyle=round_style, fc="#FAFAFA", ec="#666666"))
+    slot, middle = 5.3 / len(model["block"]), 5.2
+    floor = [1.95 + slot * i for i in range(len(model["block"]) + 1)]
+    ax.plot([middle, middle], [1.75, 7.4], color="#333333", linewidth=1.4, zorder=1)
+    for y, layer in zip(floor, model["block"], strict=False):
+        kind = "attention" if "attention" in layer else "mlp" if "MLP" in layer else "norm"
+        _box(ax, middle, y + 0.55 * slot, 7.0, 0.58 * slot, layer, "", _PAPER[kind])
+    for first, last in model["skips"]:
+        low, high = floor[first] + 0.1 * slot, floor[last + 1]
+        ax.plot([middle, 1.05, 1.05], [low, low, high], color=COLOURS["blue"], linewidth=2, zorder=1)
+        _arrow(ax, (1.05, high), (middle - 0.22, high), colour=COLOURS["blue"])
+        _plus(ax, middle, high, size=11)
+    _arrow(ax, (middle, 1.12), (middle, 1.74))
+    _arrow(ax, (middle, 7.7), (middle, 7.98))
+    ax.text(9.65, 4.5, model["repeat"], ha="left", va="center", size=14, weight="bold")
+
+
+def plot_next_token_tree(root, nodes, paths, *, drawn=(), ax=None):
     """Draw a tree of next tokens and the way that each decoding strategy takes through it.
 
     `nodes` {path (a tuple of texts): probability of its last token, given the rest}; `paths` {strategy: path}, each
-    prefix of which is in `nodes`.
+    prefix of which is in `nodes`; `drawn` names the strategies that draw lots: their lines are broken.
     """
     depth = max(map(len, nodes))
-    leaves = [path for path in nodes if not any(other[: len(path)] == path and other != path for other in nodes)]
-    place = {path: i for i, path in enumerate(_ordered(leaves, nodes))}
-    for path in sorted({p[:n] for p in nodes for n in range(depth)}, key=len, reverse=True):
-        if path not in place:
-            inner = [place[p] for p in place if p[:-1] == path and len(p) == len(path) + 1]
-            place[path] = sum(inner) / len(inner)
-    ax = new_axes(ax, width=3 + 3.1 * depth, height=1.6 + 0.42 * len(leaves))
+    inner = {path[:n] for path in nodes for n in range(len(path))}
+    leaves = sorted(set(nodes) - inner, key=lambda p: [(-nodes[p[: n + 1]], p[n]) for n in range(len(p))])
+    place = {path: i for i, path in enumerate(leaves)}
+    for path in sorted(inner, key=len, reverse=True):
+        children = [y for child, y in place.items() if child[:-1] == path and child]
+        place[path] = sum(children) / len(children)
+    ax = new_axes(ax, width=1.5 + 3.1 * depth, height=1.4 + 0.42 * len(leaves))
     for path, prob in nodes.items():
         takers = [i for i, way in enumerate(paths.values()) if way[: len(path)] == path]
-        ends = np.array([[len(path) - 1 + 0.36, len(path) - 0.26], [place[path[:-1]], place[path]]])
+        ends = np.array([[len(path) - 0.5, len(path) - 0.03], [place[path[:-1]], place[path]]])
         if not takers:
             ax.plot(*ends, color=COLOURS["light"], linewidth=1 + 5 * prob, zorder=1)
         for order, i in enumerate(takers):
-            colour, line = _LINES[i % len(_LINES)]
-            shift = 0.13 * (order - (len(takers) - 1) / 2)
-            ax.plot(ends[0], ends[1] + shift, color=COLOURS[colour], linestyle=line, linewidth=2.6, zorder=2)
+            shift = 0.16 * (order - (len(takers) - 1) / 2)
+            ax.plot(ends[0], ends[1] + shift, linewidth=2.6, zorder=2, **_line(i, list(paths)[i] in drawn))
         label = f"{visible(path[-1])}  {prob:.2f}"
-        ax.text(len(path) - 0.24, place[path], label, va="center", size=11.5, weight="bold" if takers else "normal")
-    ax.text(0.33, place[()], root, ha="right", va="center", size=12, weight="bold")
+        ax.text(len(path), place[path], label, va="center", size=11.5, weight="bold" if takers else "normal")
+    ax.text(0.47, place[()], root, ha="right", va="center", size=12, weight="bold")
     for i, strategy in enumerate(paths):
-        colour, line = _LINES[i % len(_LINES)]
-        ax.plot([], [], color=COLOURS[colour], linestyle=line, linewidth=2.6, label=strategy)
+        ax.plot([], [], linewidth=2.6, label=strategy, **_line(i, strategy in drawn))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=11.5)
-    ax.set(xlim=(-0.75, depth + 0.2), ylim=(len(leaves) - 0.4, -0.6))
+    ax.set(xlim=(0.1, depth + 0.5), ylim=(len(leaves) - 0.4, -0.6))
     ax.axis("off")
     return ax
 
 
-def _ordered(leaves, nodes):
-    """Depth first, the likelier child above."""
-    return sorted(leaves, key=lambda path: [(-nodes[path[: n + 1]], path[n]) for n in range(len(path))])
+def _line(i, drawn):
+    """A colour of its own for each strategy; solid, or one of three broken lines."""
+    return {"color": COLOURS[_COLOURS[i % 5]], "linestyle": ("--", "-.", ":")[i % 3] if drawn else "-"}
 
 
 def _letters(B, T, C, H, D, V):
@@ -219,5 +224,6 @@ def _arrow(ax, start, end, *, curve=0.0, colour="#333333"):
     ax.annotate("", end, start, arrowprops=style | {"connectionstyle": f"arc3,rad={curve}"}, zorder=3)
 
 
-def _plus(ax, x, y):
-    ax.text(x, y, "+", ha="center", va="center", size=15, bbox={"boxstyle": "circle,pad=0.1", "fc": "white", "ec": "k"})
+def _plus(ax, x, y, *, size=15):
+    circle = {"boxstyle": "circle,pad=0.1", "fc": "white", "ec": "black"}
+    ax.text(x, y, "+", ha="center", va="center", size=size, bbox=circle, zorder=4)
