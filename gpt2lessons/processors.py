@@ -8,9 +8,9 @@ transformers' processors keep, ties included.
 `ValueError` or `TypeError` says which setting was given, what is allowed and what to try.
 """
 
-import numbers
-
 import torch
+
+from gpt2lessons.arguments import check_ids, check_logits, read_setting, shown
 
 
 def apply_temperature(logits, temperature):
@@ -19,15 +19,15 @@ def apply_temperature(logits, temperature):
     Ackley, Hinton & Sejnowski 1985, "A learning algorithm for Boltzmann machines", section 2.
     GPT-2's own sampler applies it before top-k.
     """
-    _check_logits(logits)
+    check_logits(logits)
     greedy = "temperature 0 would always take the most probable token: ask for greedy search instead (do_sample=False)"
-    temperature = _setting(
+    temperature = read_setting(
         logits, temperature, "temperature", "a number above 0", lambda t: (t > 0) & (t < torch.inf), {0: greedy}
     )
     scaled = logits / temperature
     if not scaled.amax(-1).isfinite().all():
         raise ValueError(
-            f"temperature={_show(temperature)} is so small that the logits overflow. {greedy[:1].upper() + greedy[1:]}."
+            f"temperature={shown(temperature)} is so small that the logits overflow. {greedy[:1].upper() + greedy[1:]}."
         )
     return scaled
 
@@ -38,8 +38,8 @@ def keep_top_k(logits, top_k):
     `None` and 0 keep every token (0 is how transformers' `generate` spells "off"), and so does a `top_k` of V or more.
     Fan, Lewis & Dauphin 2018, "Hierarchical neural story generation", section 5.4.
     """
-    _check_logits(logits)
-    top_k = _setting(
+    check_logits(logits)
+    top_k = read_setting(
         logits, top_k, "top_k", "a whole number from 1 to V, or None or 0 for all tokens", lambda k: k >= 0, whole=True
     )
     if top_k is None:
@@ -61,19 +61,41 @@ def keep_top_p(logits, top_p):
     0 < top_p <= 1; `None` and 1 keep every token.
     Holtzman, Buys, Du, Forbes & Choi 2020, "The curious case of neural text degeneration", section 3.1.
     """
-    _check_logits(logits)
+    check_logits(logits)
     advice = {0: "for the most probable token alone use top_k=1 or do_sample=False"}
-    top_p = _setting(logits, top_p, "top_p", "a number above 0 and at most 1", lambda p: (p > 0) & (p <= 1), advice)
+    top_p = read_setting(logits, top_p, "top_p", "a number above 0 and at most 1", lambda p: (p > 0) & (p <= 1), advice)
     if top_p is None:
         return logits.clone()
-    if isinstance(top_p, torch.Tensor):
-        # 0.9 in float32 is 0.89999998, so that 1 - top_p would not be the number that `top_p=0.9` gives
-        rest = (1 - top_p.double().round(decimals=7)).masked_fill(top_p == 1, -1.0).to(logits.dtype)
-    else:
-        rest = 1 - top_p if top_p < 1 else -1.0
-    # sums from the least probable token upwards: what lies in the last 1 - top_p of the mass goes
+    if not isinstance(top_p, torch.Tensor):
+        top_p = torch.full((len(logits), 1), top_p, dtype=torch.float64, device=logits.device)
+    else:  # 0.9 in float32 is 0.89999998, but 0.9 is what was meant
+        top_p = top_p.double().round(decimals=7)
+    smallest, clear = _nucleus(logits, top_p)
+    out = logits.masked_fill(logits < smallest, -torch.inf)
+    if not clear.all():
+        out[~clear] = _nucleus_by_sorting(logits[~clear], top_p[~clear])
+    return out
+
+
+def _nucleus(logits, top_p):
+    """Return the smallest logit (B, 1) of each nucleus, and for which rows (B,) it is certain; fast, but not always."""
+    top = logits.topk(min(256, logits.shape[1])).values.double()
+    log_total = logits.logsumexp(-1, keepdim=True)
+    probs = (top - log_total).exp()
+    above = probs.cumsum(-1) - probs  # the mass of what is more probable
+    size = (above < top_p).sum(-1, keepdim=True)
+    after = size.clamp(max=top.shape[1] - 1)
+    smallest, next_one = top.gather(1, size - 1), top.gather(1, after)
+    # not certain: a nucleus larger than we looked, a tie at its border, a sum that rounding could push over top_p
+    clear = (size <= after) & (smallest > next_one) & ((above - top_p).abs().amin(-1, keepdim=True) > 1e-5)
+    everything = top_p == 1
+    return smallest.masked_fill(everything, -torch.inf).to(logits.dtype), (clear | everything)[:, 0]
+
+
+def _nucleus_by_sorting(logits, top_p):
+    """Sum from the least probable token upwards, as transformers does: the last 1 - top_p of the mass goes."""
     ordered, ids = logits.sort()
-    remove = ordered.softmax(-1).cumsum(-1) <= rest
+    remove = ordered.softmax(-1).cumsum(-1) <= (1 - top_p).to(logits.dtype)
     remove[:, -1] = False
     return logits.masked_fill(remove.scatter(1, ids, remove), -torch.inf)
 
@@ -84,8 +106,8 @@ def keep_min_p(logits, min_p):
     0 <= min_p <= 1; `None` and 0 keep every token, 1 keeps the most probable (and its ties).
     Nguyen, Baker, Neo, Roush, Kirsch & Shwartz-Ziv 2024, "Turning up the heat: min-p sampling", section 3.
     """
-    _check_logits(logits)
-    min_p = _setting(logits, min_p, "min_p", "a number from 0 to 1", lambda p: (p >= 0) & (p <= 1))
+    check_logits(logits)
+    min_p = read_setting(logits, min_p, "min_p", "a number from 0 to 1", lambda p: (p >= 0) & (p <= 1))
     if min_p is None:
         return logits.clone()
     probs = logits.softmax(-1)
@@ -100,9 +122,9 @@ def keep_typical(logits, typical_p):
     0 < typical_p <= 1; `None` and 1 keep every token.
     Meister, Pimentel, Wiher & Cotterell 2023, "Locally typical sampling".
     """
-    _check_logits(logits)
+    check_logits(logits)
     allowed = "a number above 0 and at most 1"
-    typical_p = _setting(logits, typical_p, "typical_p", allowed, lambda p: (p > 0) & (p <= 1))
+    typical_p = read_setting(logits, typical_p, "typical_p", allowed, lambda p: (p > 0) & (p <= 1))
     if typical_p is None:
         return logits.clone()
     log_probs = logits.log_softmax(-1)
@@ -124,8 +146,8 @@ def keep_epsilon(logits, epsilon):
     0 <= epsilon < 1; `None` and 0 keep every token.
     Hewitt, Manning & Liang 2022, "Truncation sampling as language model desmoothing".
     """
-    _check_logits(logits)
-    epsilon = _setting(logits, epsilon, "epsilon", "a number from 0 to below 1", lambda e: (e >= 0) & (e < 1))
+    check_logits(logits)
+    epsilon = read_setting(logits, epsilon, "epsilon", "a number from 0 to below 1", lambda e: (e >= 0) & (e < 1))
     if epsilon is None:
         return logits.clone()
     remove = (logits.softmax(-1) < epsilon) & (logits < logits.amax(-1, keepdim=True))
@@ -139,9 +161,9 @@ def penalize_repetition(logits, input_ids, penalty):
     Keskar, McCann, Varshney, Xiong & Socher 2019, "CTRL", section 4.1 (which divides always; with a negative logit
     that would be a reward, so that transformers, and we, multiply).
     """
-    _check_logits(logits)
-    _check_ids(logits, input_ids)
-    penalty = _setting(
+    check_logits(logits)
+    check_ids(logits, input_ids)
+    penalty = read_setting(
         logits, penalty, "penalty", "a number above 0 (1 changes nothing)", lambda p: (p > 0) & (p < torch.inf)
     )
     spare = torch.nn.functional.pad(logits, (0, 1))  # a column past the vocabulary that takes the padding
@@ -157,10 +179,10 @@ def ban_repeated_ngrams(logits, input_ids, ngram_size):
     left, the row stays as it was (transformers would remove everything).
     Paulus, Xiong & Socher 2017, "A deep reinforced model for abstractive summarization", section 2.5.
     """
-    _check_logits(logits)
-    _check_ids(logits, input_ids)
+    check_logits(logits)
+    check_ids(logits, input_ids)
     allowed = "a whole number of at least 1, or 0 for no ban"
-    ngram_size = _setting(logits, ngram_size, "ngram_size", allowed, lambda n: n >= 0, whole=True)
+    ngram_size = read_setting(logits, ngram_size, "ngram_size", allowed, lambda n: n >= 0, whole=True)
     if isinstance(ngram_size, torch.Tensor):
         out = logits.clone()
         for n in ngram_size.unique().tolist():
@@ -179,81 +201,3 @@ def ban_repeated_ngrams(logits, input_ids, ngram_size):
     )
     out = logits.masked_fill(banned[:, :-1], -torch.inf)
     return torch.where(out.amax(-1, keepdim=True).isfinite(), out, logits)
-
-
-def _check_logits(logits):
-    if not isinstance(logits, torch.Tensor):
-        raise TypeError(
-            f"logits is a {type(logits).__name__}, but should be a float tensor (B, V). Try torch.tensor(...)."
-        )
-    if logits.dtype not in (torch.float32, torch.float64):
-        raise TypeError(
-            f"logits has dtype {logits.dtype}, but should be torch.float32 (or float64). Try logits.float()."
-        )
-    if logits.ndim != 2 or 0 in logits.shape:
-        hint = {1: "logits[None] makes one row", 3: "logits[:, -1] takes the last position"}.get(
-            logits.ndim, "one row per text"
-        )
-        raise ValueError(f"logits has shape {tuple(logits.shape)}, but should be (B, V) and not empty: {hint}.")
-    highest = logits.amax(-1)  # nan if any is nan
-    if not highest.isfinite().all():
-        row = int((~highest.isfinite()).nonzero()[0])
-        what = {True: "no token left (all are -inf)"}.get(
-            bool(highest[row] == -torch.inf), f"a logit that is {highest[row]}"
-        )
-        raise ValueError(
-            f"row {row} of the logits has {what}. Allowed are finite numbers, and -inf for some tokens. "
-            "Look at what the model returned, or at the step before this one."
-        )
-
-
-def _check_ids(logits, input_ids):
-    if not isinstance(input_ids, torch.Tensor) or input_ids.dtype != torch.long:
-        kind = input_ids.dtype if isinstance(input_ids, torch.Tensor) else type(input_ids).__name__
-        raise TypeError(
-            f"input_ids is {kind}, but should be a LongTensor (B, T) of token ids. Try torch.tensor([[...]])."
-        )
-    if input_ids.ndim != 2 or len(input_ids) != len(logits):
-        raise ValueError(
-            f"input_ids has shape {tuple(input_ids.shape)}, but should be ({len(logits)}, T): one row of "
-            "token ids for each row of logits."
-        )
-    if input_ids.numel() and int(input_ids.max()) >= logits.shape[1]:
-        raise ValueError(
-            f"input_ids contains {int(input_ids.max())}, but the logits know ids up to {logits.shape[1] - 1}."
-        )
-
-
-def _setting(logits, value, name, allowed, valid, advice=None, *, whole=False):
-    """Return `value` as a number, as a tensor (B, 1), or None for "keep everything"; or say what is wrong."""
-    if value is None and name in {"top_k", "top_p", "min_p", "typical_p", "epsilon"}:
-        return None
-    many = isinstance(value, torch.Tensor) and value.ndim > 0
-    if isinstance(value, torch.Tensor) and not many:
-        value = value.item()
-    kind = numbers.Integral if whole else numbers.Real
-    wrong_kind = (
-        (value.dtype == torch.bool or (whole and value.is_floating_point()))
-        if many
-        else (isinstance(value, bool) or not isinstance(value, kind))
-    )
-    if many and tuple(value.shape) != (len(logits),):
-        raise ValueError(
-            f"{name} has shape {tuple(value.shape)}, but should be one number, or ({len(logits)},): "
-            "one for each row of logits."
-        )
-    if wrong_kind or not (bool(valid(value).all()) if many else bool(valid(value))):
-        given = value.tolist() if many else value
-        wrong = TypeError if wrong_kind and not isinstance(value, numbers.Real) and not many else ValueError
-        more = (advice or {}).get(value if not many else None)
-        raise wrong(
-            f"{name}={given!r} is not allowed: {name} is {allowed}{', or a tensor (B,) of them' if many else ''}."
-            + (f" {more[:1].upper() + more[1:]}." if more else "")
-        )
-    if not many:
-        return int(value) if whole else float(value)
-    return value[:, None] if whole else value[:, None].to(logits.dtype)
-
-
-def _show(value):
-    return value.flatten().tolist() if isinstance(value, torch.Tensor) else value

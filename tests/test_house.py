@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gpt2lessons"
 # each room may import itself and what is named here, nothing else of the package
 MAY_IMPORT = {
-    "processors": set(),
+    "arguments": set(),
+    "processors": {"arguments"},
     "bpe": set(),
     "gpt2": set(),
     "exact": set(),

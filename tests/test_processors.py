@@ -227,6 +227,19 @@ def test_float64_too():
             assert torch.equal(out, their_class(value)(None, x))
 
 
+def test_top_p_equals_transformers_where_the_threshold_is_a_partial_sum():
+    # steep (nucleus of a few tokens) to flat (of hundreds): both ways to find the nucleus, at their most delicate
+    for seed, steepness in enumerate([0.3, 1.0, 1.3, 2.0] * 15):
+        rng = torch.Generator().manual_seed(seed)
+        order = torch.randperm(600, generator=rng)
+        x = (-steepness * torch.arange(1.0, 601).log())[order][None] + torch.randn(1, 600, generator=rng) / 5
+        sums = x.softmax(-1).sort(descending=True).values.cumsum(-1)[0]
+        rank = int(torch.randint(300, (1,), generator=rng))
+        for nudge in (-2e-5, -1e-6, -1e-7, 0, 1e-7, 1e-6, 2e-5):
+            p = sums[rank].item() + nudge
+            assert torch.equal(processors.keep_top_p(x, p), theirs.TopPLogitsWarper(p)(None, x)), (seed, nudge)
+
+
 # ------------------------------------------------------------------------------------------------ settings per row
 
 
