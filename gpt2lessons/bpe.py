@@ -217,9 +217,9 @@ class BPE:
     def _merge(self, ids):
         """Merge a piece in n log n steps: a heap of possible merges (rank, place) over a doubly linked list.
 
-        Looking for the lowest rank anew after each merge, as `explain` does, takes n² steps: minutes for
-        a "word" of 100,000 letters. Here a merge only touches its two neighbours. An entry of the heap is
-        stale when its place was swallowed or holds another pair by now; then it is skipped.
+        Looking through the whole piece after each merge, as `explain` does, takes a step for every token and every
+        different merge: minutes for a "word" of 100,000 mixed letters. Here a merge only touches its two
+        neighbours. An entry of the heap is stale when its place was swallowed or holds another pair by now.
         """
         ranks, merged, end = self.ranks, self._merged, len(ids)
         before, after = list(range(-1, end - 1)), list(range(1, end + 1))

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import random
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from gpt2lessons.bpe import ASSETS, BPE, BYTE_TO_CHARACTER, PATTERN, Merge
 
+MIXED = "".join(random.Random(0).choices("abcdefghijklmnopqrstuvwxyz", k=100_000))
 TEXTS = {
     "prose": "I am a large language model. \"It's fine,\" she said; we'll see, they've gone, I'd say, you're, don't.",
     "capitals": "IT'S SHE'LL I'M Don’t",
@@ -296,7 +298,7 @@ def test_wrong_kinds_of_argument_say_what_is_needed():
         BPE.mini().explain("")
 
 
-@pytest.mark.parametrize("text", ["a" * 100_000, "ab" * 50_000, "🙂" * 20_000, "xyz" * 40_000])
+@pytest.mark.parametrize("text", ["a" * 100_000, "🙂" * 20_000, "xyz" * 40_000, MIXED])
 def test_one_huge_word_takes_steps_in_proportion(text):
     bpe = BPE.gpt2()
     assert bpe.encode(text) == library("gpt2-vocabulary").encode(text)
@@ -305,7 +307,11 @@ def test_one_huge_word_takes_steps_in_proportion(text):
     counted.ranks = lookups
     assert counted.encode(text) == bpe.encode(text)
     length = len(text.encode())
-    assert 0 < lookups.count < 10 * length  # looking for the best pair anew each time takes about length² / 2
+    assert 0 < lookups.count < 10 * length
+    if text == MIXED:  # the bound is one that the slow way breaks, even for a short word
+        lookups.count = 0
+        counted.explain(text[:2000])
+        assert lookups.count > 10 * 10 * 2000
 
 
 class Counting(dict):
