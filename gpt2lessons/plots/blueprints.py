@@ -45,12 +45,14 @@ def plot_data_flow(record, tokens, input_ids, next_tokens, *, layer=0, head=0, n
     ax.plot([1.35, 13.1], [6.45, 6.45], **stream)
     ax.text(6.1, 6.6, "residual stream", color=COLOURS["blue"], size=12, ha="center")
     # on the left: tokens, ids, embeddings
-    shown = min(T, 9)
+    shown = T if T <= 9 else 8
+    if shown < T:
+        ax.text(1.35, 0.12, f"… and {T - shown} more", ha="center", va="center", size=11)
     for i in range(shown):
-        y = 0.3 + 0.36 * (shown - 1 - i)
+        y = (0.3 if shown == T else 0.5) + 0.36 * (shown - 1 - i)
         ax.text(1.25, y, visible(tokens[i]), ha="right", va="center", size=12)
         ax.text(1.5, y, f"{int(input_ids[i]):,}", ha="left", va="center", size=11, family="monospace", color="#444444")
-    top = 0.3 + 0.36 * shown
+    top = (0.3 if shown == T else 0.5) + 0.36 * shown
     ax.text(1.35, top + 0.08, f"input_ids ({B}, {T})", ha="center", size=11.5, weight="bold")
     box(1.35, 4.75, "wte", "wte: look up", "look up", 2.0)
     box(1.35, 7.75, "wpe", "wpe: positions", "look up", 2.0)
@@ -191,7 +193,8 @@ def plot_next_token_tree(root, nodes, paths, *, drawn=(), ax=None):
     ax.text(0.47, place[()], root, ha="right", va="center", size=12, weight="bold")
     for i, strategy in enumerate(paths):
         ax.plot([], [], linewidth=2.6, label=strategy, **_line(i, strategy in drawn))
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=11.5)
+    if paths:
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=11.5)
     ax.set(xlim=(0.1, depth + 0.5), ylim=(len(leaves) - 0.4, -0.6))
     ax.axis("off")
     return ax

@@ -43,8 +43,6 @@ class AttentionExplorer(Twin):
         text = self.text.value
         if text not in self._known:
             ids = self.lm.encode(text)[:, :LONGEST]
-            if not ids.shape[1]:
-                raise ValueError("An empty text has no tokens to look at. Type something above.")
             record, layers = {}, range(self.lm.model.config.n_layer)
             with torch.no_grad():
                 self.lm.scratch(ids, record=record)
