@@ -15,7 +15,7 @@ _LINES = ("-", "--", "-.", ":")
 def plot_lottery(words, probs, draws=(), *, ax=None):
     """Draw the numbers from 0 to 1 cut into one stretch per word, as wide as its probability; `draws` are pins."""
     ax = new_axes(ax, width=8, height=1.9)
-    probs, left = _array(probs), 0.0
+    probs, left = _one_per(words, probs), 0.0
     for i, (word, width) in enumerate(zip(words, probs, strict=True)):
         ax.barh(0, width, left=left, height=1, color=COLOURS[_SEGMENTS[i % len(_SEGMENTS)]], edgecolor="white")
         text, centre = f"{visible(word)}\n{width:.3g}", left + width / 2
@@ -39,7 +39,7 @@ def plot_distribution(words, probs, *, kept=None, before=None, title="", ax=None
     `kept` (booleans): a word that is not kept gets a hatched grey bar of its old probability and the note "removed".
     `before`: the probabilities before a change, drawn as outlines.
     """
-    words, probs = list(words), _array(probs)
+    words, probs = list(words), _one_per(words, probs)
     ax = new_axes(ax, width=7, height=0.8 + 0.34 * len(words))
     places, shown = np.arange(len(words)), np.ones(len(words), bool) if kept is None else _array(kept).astype(bool)
     old = probs if before is None else _array(before)
@@ -58,7 +58,7 @@ def plot_distribution(words, probs, *, kept=None, before=None, title="", ax=None
 
 def plot_frequencies(words, probs, shares, low, high, *, ax=None):
     """Draw the true probability of each word as a bar and the share of the draws that it got, with its interval."""
-    words, shares = list(words), _array(shares)
+    words, shares = list(words), _one_per(words, shares)
     ax = new_axes(ax, width=8, height=4)
     places, errors = np.arange(len(words)), np.stack([shares - _array(low), _array(high) - shares])
     ax.bar(places, _array(probs), color=COLOURS["light"], edgecolor=COLOURS["grey"], label="true probability")
@@ -157,7 +157,7 @@ def plot_along(tokens, values, *, y_label, ceiling=None, line=None, ax=None):
 
     `ceiling` ends the axis (1 for a mass); `line` {name: height} adds one horizontal line, such as a mean.
     """
-    tokens, values = list(tokens), _array(values)
+    tokens, values = list(tokens), _one_per(tokens, values)
     ax = new_axes(ax, width=max(6, 0.32 * len(tokens) + 1), height=3.8)
     places = np.arange(len(tokens))
     ax.bar(places, values, color=COLOURS["blue"], width=0.8)
@@ -175,3 +175,10 @@ def _array(values):
 
 def _slant(words):
     return 90 if sum(len(word) + 2 for word in words) > 70 else 0
+
+
+def _one_per(words, values):
+    values = _array(values)
+    if values.shape != (len(words),):
+        raise ValueError(f"{len(words)} words need {len(words)} numbers, one each, not {values.shape}")
+    return values

@@ -100,7 +100,7 @@ class SamplerBench(Twin):
         """Return three parts: what each stage left, the most probable tokens, and the text that follows."""
         steps, new = self.steps(), self._new_ids()
         return (
-            '<div style="font-variant-numeric:tabular-nums">' + _stage_table(steps, dict(self.active()))
+            '<div style="font-variant-numeric:tabular-nums">' + self._stage_table(steps)
             + self._token_table(steps, new[0])
             + f'<p style="white-space:pre-wrap;max-width:60em">{escape(self.prompt.value)}'
             f"<b>{escape(self.lm.decode(new))}</b></p></div>"
@@ -163,6 +163,19 @@ class SamplerBench(Twin):
             self._known[ids] = logits
         return self._known[ids]
 
+    def _stage_table(self, steps):
+        left, rows = dict(steps), []
+        for place, name in enumerate(["model", *self.order]):
+            label = f"{place}. {name} {self.controls[name].value:g}" if place else "the model"
+            if name in left:
+                count, mass, entropy = _numbers(steps[0][1], left[name])
+                cells = f"<td>{count:,}</td><td>{mass:.3f}</td><td>{entropy:.3f}</td>"
+            else:
+                label, cells = f"{place}. {name} off", '<td colspan="3">–</td>'
+            rows.append(f'<tr><th scope="row" style="text-align:left">{label}</th>{cells}</tr>')
+        head = "<th>stage</th><th>tokens kept</th><th>their mass (model)</th><th>entropy (nats)</th>"
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
     def _token_table(self, steps, drawn):
         before, after = steps[0][1][0].softmax(-1), steps[-1][1][0].softmax(-1)
         ranked = before.argsort(descending=True, stable=True)[:_ROWS].tolist()
@@ -181,20 +194,6 @@ class SamplerBench(Twin):
             )
         head = "<th>token</th><th>model</th><th></th><th>drawn from</th><th>(▶ drawn)</th>"
         return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-
-
-def _stage_table(steps, values):
-    """Return the table of what is left after each stage."""
-    rows = []
-    for place, (name, logits) in enumerate(steps):
-        count, mass, entropy = _numbers(steps[0][1], logits)
-        label = f"{place}. {name} {values[name]:g}" if place else "the model"
-        rows.append(
-            f'<tr><th scope="row" style="text-align:left">{label}</th><td>{count:,}</td>'
-            f"<td>{mass:.3f}</td><td>{entropy:.3f}</td></tr>"
-        )
-    head = "<th>stage</th><th>tokens kept</th><th>their mass (model)</th><th>entropy (nats)</th>"
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _numbers(model, logits):
