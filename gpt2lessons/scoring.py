@@ -150,13 +150,15 @@ def _windows(model, rows, stride, context):
         )
     if stride is not None and not 1 <= stride <= limit:
         raise ValueError(f"stride is 1 to {limit} (the context), not {stride}")
+    limit = min(limit, length)
     step = min(stride or limit, limit - 1)
-    pieces, done, begin = [], 1, 0
-    while done < length:
-        end = min(begin + limit, length)
-        window = _target_log_probs(logits_of, rows[:, begin:end])  # of tokens begin+1 … end-1
-        pieces.append(window[:, done - begin - 1 :])
-        done, begin = end, begin + step
+    starts = range(0, length - limit + 1, step)  # of the windows that are full; they are read as one batch
+    full = torch.stack([rows[:, start : start + limit] for start in starts], dim=1)
+    scores = _target_log_probs(logits_of, full.flatten(0, 1)).unflatten(0, full.shape[:2])
+    pieces = [scores[:, 0], *(scores[:, i, -step:] for i in range(1, len(starts)))]
+    done, begin = starts[-1] + limit, starts[-1] + step
+    if done < length:
+        pieces.append(_target_log_probs(logits_of, rows[:, begin:])[:, done - begin - 1 :])
     return torch.cat(pieces, dim=1)
 
 
