@@ -207,7 +207,7 @@ def _line(i, drawn):
 
 def _letters(B, T, C, H, D, V):
     return (
-        f"B = {B} text(s),  T = {T} positions\nC = {C} numbers per vector\n"
+        f"B = {B} text{'s' * (B > 1)},  T = {T} positions\nC = {C} numbers per vector\n"
         f"H = {H} heads of D = {D}\nV = {V:,} tokens in the vocabulary"
     )
 

@@ -10,7 +10,7 @@ import torch
 
 from gpt2lessons.plots.architecture import plot_head_grid, plot_pattern
 from gpt2lessons.plots.style import visible
-from gpt2lessons.widgets.base import Twin, escape
+from gpt2lessons.widgets.base import Twin, escape, token_html
 
 LONGEST = 24  # tokens: a larger pattern cannot be read any more
 
@@ -68,11 +68,11 @@ class AttentionExplorer(Twin):
         weights = patterns[layer, head, picked]
         best = int(weights.argmax())
         cut = "" if len(tokens) < LONGEST else f" <i>(at most the first {LONGEST} tokens are shown)</i>"
-        where = "itself" if best == picked else f"token {best + 1}, <b>{_name(tokens[best])}</b>"
+        where = "itself" if best == picked else f"token {best + 1}, <b>{token_html(tokens[best])}</b>"
         return (
             f'<div style="display:flex;flex-wrap:wrap;gap:1.5em;align-items:flex-start"><div style="max-width:36em">'
-            f'<p aria-live="polite">Layer {layer}, head {head}: token {picked + 1}, <b>{_name(tokens[picked])}</b>, '
-            f"looks most at {where}, with weight {weights[best]:.2f}.{cut}</p>"
+            f'<p aria-live="polite">Layer {layer}, head {head}: token {picked + 1}, '
+            f"<b>{token_html(tokens[picked])}</b>, looks most at {where}, with weight {weights[best]:.2f}.{cut}</p>"
             f"{self._sentence(tokens, weights, picked)}{self._pattern(tokens, patterns[layer, head], picked)}</div>"
             f"{self._grid(tokens, patterns, layer, head, picked)}</div>"
         )
@@ -85,8 +85,8 @@ class AttentionExplorer(Twin):
             tip = f"weight {weights[i]:.3f}" if i <= picked else "comes later: hidden by the mask"
             boxes.append(
                 f'<span title="{escape(tip)}" style="display:inline-block;text-align:center;border:1px solid #777;'
-                f'border-radius:3px;margin:2px;padding:1px 4px;{frame}{faded}{_shade(weights[i])}">{_name(token)}<br>'
-                f"<small>{f'{weights[i]:.2f}' if i <= picked else '–'}</small></span>"
+                f'border-radius:3px;margin:2px;padding:1px 4px;{frame}{faded}{_shade(weights[i])}">'
+                f"{token_html(token)}<br><small>{f'{weights[i]:.2f}' if i <= picked else '–'}</small></span>"
             )
         return f"<div>{''.join(boxes)}</div>"
 
@@ -100,7 +100,9 @@ class AttentionExplorer(Twin):
                 for j, weight in enumerate(row[: i + 1])
             )
             mark = "font-weight:bold;text-decoration:underline;" if i == picked else ""
-            label = f'<th style="text-align:right;padding:0 .4em;font-weight:normal;{mark}">{_name(tokens[i])}</th>'
+            label = (
+                f'<th style="text-align:right;padding:0 .4em;font-weight:normal;{mark}">{token_html(tokens[i])}</th>'
+            )
             rows.append(f"<tr>{label}{cells}</tr>")
         small = f"font-size:{min(13, size)}px;line-height:1"
         return (
@@ -152,10 +154,6 @@ class AttentionExplorer(Twin):
             f"AttentionExplorer, layer {layer}, head {head}: {tokens[picked]!r} looks most at {tokens[best]!r} "
             f"({patterns[layer, head, picked, best]:.2f})"
         )
-
-
-def _name(token):
-    return escape(visible(token).replace(r"\$", "$"))
 
 
 def _shade(weight):
