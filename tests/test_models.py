@@ -36,7 +36,7 @@ def tiny(tmp_path):
 @pytest.fixture
 def online(machine, monkeypatch, tiny):
     """The fake hub, reached as if it were the real one."""
-    import huggingface_hub
+    import huggingface_hub.constants
 
     with serve(tiny) as (fake, endpoint):
         monkeypatch.setenv("HF_HUB_OFFLINE", "0")

@@ -111,7 +111,7 @@ def test_offline_setting_is_told_before_the_button_is_pressed(monkeypatch):
 
 
 def test_download_from_a_hub_with_an_interruption(tmp_path, monkeypatch):
-    import huggingface_hub
+    import huggingface_hub.constants
 
     tiny = write_tiny_gpt2(tmp_path / "tiny")
     checkpoint = replace(hub.FAMILY["gpt2"], repo="owner/tiny", revision=COMMIT, sha256=None)
