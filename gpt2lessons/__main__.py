@@ -8,13 +8,15 @@ def main(arguments=None):
     """Run one command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gpt2lessons", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for run in (execute, index):
+    for run in (execute, index, bench):
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
         if run is execute:
             command.add_argument("paths", nargs="*", type=Path, help="notebooks (default: all lessons)")
             command.add_argument("--model", default="gpt2-mini", help="what gl.load() takes (default: gpt2-mini)")
             command.add_argument("--check", action="store_true", help="run only: write nothing")
+        if run is bench:
+            command.add_argument("--quick", action="store_true", help="fewer cases and tokens: about a minute")
     options = parser.parse_args(arguments)
     return options.run(options)
 
@@ -35,6 +37,13 @@ def index(options):
 
     derived.write()
     return 0
+
+
+def bench(options):
+    """Compare the speed of our decoding loop with transformers' on this machine."""
+    from gpt2lessons import bench as measurements
+
+    return measurements.run(quick=options.quick)
 
 
 if __name__ == "__main__":
