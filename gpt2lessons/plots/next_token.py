@@ -54,7 +54,7 @@ def plot_softmax(words, logits, *, axes=None):
             ax.text(value + (room if value >= 0 else -room), i, f"{value:.3g}", va="center", ha=side)
         low, high = min(0.0, *values), max(0.0, *values)
         ax.set_xlim(low - (high - low) * (0.3 if low < 0 else 0), high + (high - low) * (0.3 if high > 0 else 0.05))
-        ax.locator_params(axis="x", nbins=4)
+        ax.locator_params(axis="x", nbins=3)
         ax.set_xlabel(label)
     axes[0].set_yticks(range(len(words)), [visible(w) for w in words])
     axes[0].invert_yaxis()
