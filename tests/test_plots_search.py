@@ -70,9 +70,11 @@ def test_states_differ_by_sign_and_line_not_only_by_colour():
 
 
 def test_agreement_hatches_what_differs():
-    ax = plots.plot_agreement([[1, 2, 3], [1, 9, 3], [1, 2, 3, 4]], names=lambda i: f"<{i}>")
-    cells = [p for p in ax.patches if isinstance(p, Rectangle)]
-    assert [bool(c.get_hatch()) for c in cells] == [False] * 3 + [False, True, False] + [False] * 3 + [True]
+    rows, differs = [[1, 2, 3], [1, 9, 3], [1, 2, 3, 4]], [False] * 4 + [True] + [False] * 4 + [True]
+    cells = [p for p in plots.plot_agreement(rows).patches if isinstance(p, Rectangle)]
+    assert [bool(c.get_hatch()) for c in cells] == differs
+    ax = plots.plot_agreement(rows, names=lambda i: f"<{i}>")
+    assert [p.get_facecolor() != ax.patches[0].get_facecolor() for p in ax.patches] == differs
     assert [t.get_text() for t in ax.texts][:4] == ["<1>", "<2>", "<3>", "<1>"]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["beam 1", "beam 2", "beam 3"]
 

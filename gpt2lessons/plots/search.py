@@ -80,13 +80,15 @@ def plot_agreement(rows, *, labels=None, names=None, ax=None):
         for x, token in enumerate(row):
             same = x < len(rows[0]) and token == rows[0][x]
             face = COLOURS["light"] if same else COLOURS["blue"]
-            ax.add_patch(_rectangle((x + 0.54, y - 0.42), 0.92, 0.84, face, None if same else "////"))
+            hatch = None if same or names else "////"  # a written token needs no hatching
+            gap = 0.04 if names else 0
+            ax.add_patch(_rectangle((x + 0.5 + gap, y - 0.42), 1 - 2 * gap, 0.84, face, hatch))
             if names:
                 letters = {"color": "black" if same else "white", "fontsize": 9, "ha": "center", "va": "center"}
                 ax.text(x + 1, y, _short(visible(names(token)), 9), **letters)
     ax.set(xlim=(0.4, width + 0.6), ylim=(len(rows) - 0.4, -0.6), xlabel="position of the new token")
     ax.set_yticks(range(len(rows)), labels or [f"beam {i + 1}" for i in range(len(rows))])
-    ax.set_title("light: the same token as in the first row; hatched: another one")
+    ax.set_title(f"light: the same token as in the first row; {'dark' if names else 'hatched'}: another one")
     ax.spines["left"].set_visible(False)
     return ax
 
