@@ -21,6 +21,7 @@ _STAGES = {
     "typical_p": (processors.keep_typical, 1.0, {"min": 0.05, "max": 1.0, "step": 0.05}),
 }
 _ROWS, _REMEMBERED = 12, 300
+_WIDE = {"style": {"description_width": "9em"}, "layout": {"width": "30em", "margin": "2px"}}
 _DRAWN = ' style="outline:1px solid currentColor"'
 
 
@@ -38,8 +39,8 @@ class SamplerBench(Twin):
         self.lm, self.order, self.new_tokens = lm, list(stages), new_tokens
         self._cache = lm.scratch.new_cache(1, lm.model.config.n_positions)
         self._cached, self._known, self._drawn = (), {}, (None, None)
-        self.prompt = ipywidgets.Text(prompt, description="prompt", continuous_update=False)
-        self.luck = ipywidgets.IntSlider(luck, 0, 99, description="luck")
+        self.prompt = ipywidgets.Text(prompt, description="prompt", continuous_update=False, **_WIDE)
+        self.luck = ipywidgets.IntSlider(luck, 0, 99, description="luck", **_WIDE)
         self.controls, self.earlier, self.later, self._rows = {}, {}, {}, {}
         for name in stages:
             self._add(name, (settings or {}).get(name, _STAGES[name][1]), len(stages) > 1)
@@ -49,7 +50,7 @@ class SamplerBench(Twin):
 
     def _add(self, name, value, several):
         kind = ipywidgets.SelectionSlider if name == "top_k" else ipywidgets.FloatSlider
-        self.controls[name] = kind(value=value, **_STAGES[name][2], style={"description_width": "7em"})
+        self.controls[name] = kind(value=value, **_STAGES[name][2], **_WIDE)
         buttons = []
         for step, sign, word, kept in ((-1, "▲", "earlier", self.earlier), (1, "▼", "later", self.later)):
             button = ipywidgets.Button(description=sign, tooltip=f"{name} {word}", layout={"width": "2.6em"})
@@ -97,14 +98,15 @@ class SamplerBench(Twin):
         return self.lm.decode(self._new_ids())
 
     def render(self):
-        """Return three parts: what each stage left, the most probable tokens, and the text that follows."""
+        """Return the text that follows, what each stage left, and the most probable tokens."""
         steps, new = self.steps(), self._new_ids()
         return (
-            '<div style="font-variant-numeric:tabular-nums">' + self._stage_table(steps)
-            + self._token_table(steps, new[0])
-            + f'<p style="white-space:pre-wrap;max-width:60em">{escape(self.prompt.value)}'
-            f"<b>{escape(self.lm.decode(new))}</b></p></div>"
-        )  # fmt: skip
+            '<div style="line-height:1.35;font-variant-numeric:tabular-nums">'
+            f'<p style="white-space:pre-wrap;max-width:60em;min-height:2.7em">{escape(self.prompt.value)}'
+            f"<b>{escape(self.lm.decode(new))}</b></p>"
+            '<div style="display:flex;flex-wrap:wrap;gap:.5em 3em;align-items:flex-start">'
+            f"{self._stage_table(steps)}{self._token_table(steps, new[0])}</div></div>"
+        )
 
     def picture(self):
         """Return a figure: the most probable tokens before (outlined) and after all stages, and the text."""
@@ -177,23 +179,27 @@ class SamplerBench(Twin):
         return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
     def _token_table(self, steps, drawn):
-        before, after = steps[0][1][0].softmax(-1), steps[-1][1][0].softmax(-1)
-        ranked = before.argsort(descending=True, stable=True)[:_ROWS].tolist()
+        before, after = (logits[0].softmax(-1) for logits in (steps[0][1], steps[-1][1]))
+        ranked = before.argsort(descending=True, stable=True).tolist()
+        shown = ranked[:_ROWS] if drawn in ranked[:_ROWS] else [*ranked[: _ROWS - 1], drawn]
+        longest = float(torch.stack([before[shown], after[shown]]).max())
         rows = []
-        for i in ranked if drawn in ranked else [*ranked[:-1], drawn]:
+        for i in shown:
             gone = next((name for name, logits in steps if logits[0, i] == -torch.inf), None)
+            rank = ranked.index(i) + 1
+            style, mark = (_DRAWN, "▶ ") if i == drawn else ("", "")
+            now = f"<td>–</td><td>✗ {gone}</td>" if gone else _cells(after[i], longest, "#0072B2")
             rows.append(
-                f'<tr{_DRAWN if i == drawn else ""}><th scope="row" style="text-align:right">'
-                f"{'▶ ' if i == drawn else ''}{escape(visible(self.lm.decode([i])))}</th>"
-                f"<td>{before[i]:.4f}</td><td>{_bar(before[i], '#767676')}</td>"
-                + (
-                    f"<td>–</td><td>✗ {gone}</td></tr>"
-                    if gone
-                    else f"<td>{after[i]:.4f}</td><td>{_bar(after[i], '#0072B2')}</td></tr>"
-                )
+                f'<tr{style}><td>{rank}</td><th scope="row" style="text-align:right;white-space:nowrap">'
+                f"{mark}{escape(visible(self.lm.decode([i])))}</th>{_cells(before[i], longest, '#767676')}{now}</tr>"
             )
-        head = "<th>token</th><th>model</th><th></th><th>drawn from</th><th>(▶ drawn)</th>"
+        head = '<th>rank</th><th>token (▶ drawn)</th><th colspan="2">model</th><th colspan="2">drawn from</th>'
         return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _cells(prob, longest, colour):
+    bar = f"background:{colour};height:.8em;width:{max(float(prob) / longest * 9, 0.06):.2f}em"
+    return f'<td>{prob:.4f}</td><td style="min-width:9em"><div style="{bar}"></div></td>'
 
 
 def _numbers(model, logits):
@@ -201,7 +207,3 @@ def _numbers(model, logits):
     kept, log_probs = logits[0] > -torch.inf, logits[0].double().log_softmax(-1)
     entropy = -(log_probs[kept].exp() * log_probs[kept]).sum()
     return int(kept.sum()), float(model[0].double().softmax(-1)[kept].sum()), abs(float(entropy))
-
-
-def _bar(prob, colour):
-    return f'<div style="background:{colour};height:.8em;width:{max(float(prob) * 12, 0.06):.2f}em"></div>'
