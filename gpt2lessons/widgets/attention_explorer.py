@@ -13,6 +13,11 @@ from gpt2lessons.plots.style import visible
 from gpt2lessons.widgets.base import Twin, escape, token_html
 
 LONGEST = 24  # tokens: a larger pattern cannot be read any more
+_STYLE = (
+    "<style>.gl-own{display:none;position:absolute;left:0;bottom:0;max-height:4.4em;overflow:auto;text-align:left;"
+    "background:white;color:black;border:1px solid #777;border-radius:3px;padding:2px 5px;line-height:1.5}"
+    ".gl-token:hover>.gl-own,.gl-token:focus>.gl-own{display:block}</style>"
+)
 
 
 class AttentionExplorer(Twin):
@@ -65,30 +70,38 @@ class AttentionExplorer(Twin):
         """Return the text coloured by the picked token's weights, the pattern, and the grid of heads, as HTML."""
         tokens, patterns = self.patterns()
         layer, head, picked = self.layer.value, self.head.value, self.token.value - 1
-        weights = patterns[layer, head, picked]
+        pattern = patterns[layer, head]
+        weights = pattern[picked]
         best = int(weights.argmax())
         cut = "" if len(tokens) < LONGEST else f" <i>(at most the first {LONGEST} tokens are shown)</i>"
         where = "itself" if best == picked else f"token {best + 1}, <b>{token_html(tokens[best])}</b>"
         return (
             f'<div style="display:flex;flex-wrap:wrap;gap:1.5em;align-items:flex-start"><div style="max-width:36em">'
-            f'<p aria-live="polite">Layer {layer}, head {head}: token {picked + 1}, '
+            f'<p aria-live="polite" style="min-height:2.8em">Layer {layer}, head {head}: token {picked + 1}, '
             f"<b>{token_html(tokens[picked])}</b>, looks most at {where}, with weight {weights[best]:.2f}.{cut}</p>"
-            f"{self._sentence(tokens, weights, picked)}{self._pattern(tokens, patterns[layer, head], picked)}</div>"
+            f"{self._sentence(tokens, pattern, picked)}{self._pattern(tokens, pattern, picked)}</div>"
             f"{self._grid(tokens, patterns, layer, head, picked)}</div>"
         )
 
-    def _sentence(self, tokens, weights, picked):
+    def _sentence(self, tokens, pattern, picked):
+        """The text, coloured by where `picked` looks; each token unfolds its own view when pointed at or focused."""
         boxes = []
         for i, token in enumerate(tokens):
             frame = "outline:3px solid #D55E00;" if i == picked else ""
-            faded = "opacity:.45;" if i > picked else ""
-            tip = f"weight {weights[i]:.3f}" if i <= picked else "comes later: hidden by the mask"
-            boxes.append(
-                f'<span title="{escape(tip)}" style="display:inline-block;text-align:center;border:1px solid #777;'
-                f'border-radius:3px;margin:2px;padding:1px 4px;{frame}{faded}{_shade(weights[i])}">'
-                f"{token_html(token)}<br><small>{f'{weights[i]:.2f}' if i <= picked else '–'}</small></span>"
+            weight, faded = (f"{pattern[picked, i]:.2f}", "") if i <= picked else ("–", "opacity:.45;")
+            tip = "" if i <= picked else ' title="comes later: hidden by the mask"'
+            own = "".join(
+                f'<span style="padding:1px 3px;{_shade(w)}">{token_html(tokens[j])} <small>{w:.2f}</small></span>'
+                for j, w in enumerate(pattern[i, : i + 1])
             )
-        return f"<div>{''.join(boxes)}</div>"
+            boxes.append(
+                f'<span class="gl-token" tabindex="0"{tip} style="display:inline-block;text-align:center;margin:2px;'
+                f"border:1px solid #777;border-radius:3px;padding:1px 4px;{frame}{faded}"
+                f'{_shade(pattern[picked, i])}">'
+                f"{token_html(token)}<br><small>{weight}</small><span class=gl-own>{token_html(token)} looks at: {own}"
+                f"</span></span>"
+            )
+        return f'{_STYLE}<div style="position:relative;padding-bottom:4.6em">{"".join(boxes)}</div>'
 
     def _pattern(self, tokens, pattern, picked):
         size = max(9, min(26, 340 // len(tokens)))
@@ -106,7 +119,8 @@ class AttentionExplorer(Twin):
             rows.append(f"<tr>{label}{cells}</tr>")
         small = f"font-size:{min(13, size)}px;line-height:1"
         return (
-            f'<table style="border-collapse:collapse;margin-top:.8em;{small}"><caption style="text-align:left">rows '
+            f'<table style="border-collapse:collapse;margin-top:.8em;{small}">'
+            f'<caption style="text-align:left;white-space:nowrap">rows '
             f"look at columns, which are in the same order</caption>{''.join(rows)}</table>"
         )
 
