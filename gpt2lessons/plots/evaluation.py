@@ -69,7 +69,14 @@ def plot_perplexities(names, values, *, intervals=None, marked=(), ax=None):
             ax.plot(pair, [row, row], color=colour, lw=2, solid_capstyle="butt")
         ax.plot(value, row, shape, color=colour)
         place = max(value, pair[1] if pair else 0)
-        ax.annotate(f"{value:,.4g}", (place, row), (8, 0), textcoords="offset points", va="center", size=10)
+        ax.annotate(
+            f"{value:,.0f}" if value >= 1000 else f"{value:.4g}",
+            (place, row),
+            (8, 0),
+            textcoords="offset points",
+            va="center",
+            size=10,
+        )
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="x", which="major", color=COLOURS["light"], lw=0.6)

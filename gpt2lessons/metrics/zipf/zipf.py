@@ -22,4 +22,8 @@ class Zipf(base.TextMetric):
             raise ValueError("zipf needs at least two different words in the texts")
         x, y = np.log(np.arange(1, len(frequencies) + 1)), np.log(frequencies)
         slope = np.cov(x, y, bias=True)[0, 1] / np.var(x)
-        return {"zipf": float(-slope), "words": int(frequencies.sum()), "different_words": len(counts)}, None, None
+        return (
+            {"zipf": float(-slope) + 0.0, "words": int(frequencies.sum()), "different_words": len(counts)},
+            None,
+            None,
+        )
