@@ -56,6 +56,10 @@ class BeamTree(Twin):
         """Return the text of a token id."""
         return self.model.decode([token])
 
+    def words(self, node):
+        """Return the new text up to a candidate, its line breaks made visible."""
+        return self.model.decode(node.new_ids()).replace("\n", "⏎")
+
     def render(self):
         """Return the tree as SVG and the candidates of the present step as a table."""
         nodes, best = self.shown()
@@ -74,9 +78,9 @@ class BeamTree(Twin):
             )
             line = f'stroke-width="{3 if node in path else 1.2}" stroke-dasharray="{_DASHES[node.state]}"'
             parts.append(f'<line {ends} stroke="{colour}" {line}/>')
-            numbers = f"p {math.exp(node.log_prob):.3f} Σ {node.total:.2f}"
+            numbers = f"p {math.exp(node.log_prob):.3f} · Σ {node.total:.2f}"
             label = f"{sign} {visible(self.name(node.token))}".replace(r"\$", "$")
-            hover = f"{self.model.decode(node.new_ids())}: {node.state}. {node.reason}"
+            hover = f"{self.words(node)}: {node.state}. {node.reason}"
             dash = _DASHES[node.state]
             parts.append(self._box(node.step, rows[node], colour, dash, label, numbers, hover, node in path))
         head = f'<svg role="img" aria-label="beam search tree" width="{width}" height="{height}"'
@@ -104,7 +108,7 @@ class BeamTree(Twin):
         now = min(step, tree.num_steps)
         cell = 'style="padding:.1em .8em;text-align:left"'
         rows = "".join(
-            f"<tr><td {cell}>{STATES[n.state][0]} {escape(self.model.decode(n.new_ids()))}</td>"
+            f"<tr><td {cell}>{STATES[n.state][0]} {escape(self.words(n))}</td>"
             f"<td {cell}>{n.total:.3f}</td><td {cell}>{escape(n.reason)}</td></tr>"
             for n in nodes
             if n.step == now
