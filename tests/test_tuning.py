@@ -40,6 +40,19 @@ def test_random_points_stay_in_range_and_repeat_with_the_seed():
 
 
 @pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ({"temperature": 0.7, "top_k": 25, "top_p": 0.8}, "k 25, p 0.8, T 0.7"),
+        ({"temperature": 1.0, "top_k": 0, "top_p": 1.0}, "no filter"),
+        ({"top_k": None, "min_p": 0.05}, "min-p 0.05"),
+        ({"top_k": math.nan, "repetition_penalty": 1.2, "temperature": 2}, "penalty 1.2, T 2"),
+    ],
+)
+def test_a_setting_in_short(setting, text):
+    assert gl.tuning.describe(setting) == text
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({}, "at least one of"),
@@ -86,6 +99,26 @@ def test_each_row_is_what_its_setting_alone_would_write(mini, table):
             generator=torch.Generator().manual_seed(stream),
         )
         assert row.text == mini.decode(alone.new_tokens[r])
+
+
+def test_prompts_of_different_length_share_a_batch_and_come_out_as_alone(mini):
+    """The padding on the left is invisible: rows of a mixed batch equal those of a batch of that prompt only."""
+    prompts = [PROMPTS[1], PROMPTS[0] + " there was a queen who"]
+    arguments = {"samples_per_setting": 2, "max_new_tokens": 8, "progress": False}
+    mixed = sweep(mini, [{"top_k": 5}, {"top_p": 0.9}], prompts, batch_size=8, **arguments)
+    stream = int(np.random.SeedSequence([0, 0]).generate_state(1)[0])
+    for r, row in mixed.iterrows():
+        alone = gl.generate(
+            mini,
+            mini.encode(prompts[row.prompt]).expand(8, -1),
+            max_new_tokens=8,
+            do_sample=True,
+            top_k=row.top_k,
+            top_p=row.top_p,
+            generator=torch.Generator().manual_seed(stream),
+        )
+        assert row.text == mini.decode(alone.new_tokens[r])
+        assert math.isclose(row.perplexity, math.exp(-alone.log_probs[r].mean()), rel_tol=1e-4)
 
 
 def test_perplexity_is_that_of_the_continuation_alone(mini):
@@ -151,7 +184,7 @@ def test_an_interrupt_loses_no_finished_batch_and_changes_nothing(mini, capsys, 
     full = sweep(mini, SearchSpace(**SPACE), PROMPTS, **arguments)
     part = sweep(mini, SearchSpace(**SPACE), PROMPTS, **{**arguments, "objectives": {"count": Interrupting(call)}})
     assert not part.attrs["complete"]
-    assert len(part) == {1: 0, 11: 10, 47: 44}[call]  # batches of 10, 10, 4 for each prompt
+    assert len(part) == {1: 0, 11: 10, 47: 40}[call]  # batches of 10; the third holds rows of both prompts
     assert f"{len(part)} of 48 texts are kept" in capsys.readouterr().out
     rest = sweep(mini, SearchSpace(**SPACE), PROMPTS, **arguments, resume=part)
     assert rest.attrs["complete"]
@@ -237,3 +270,38 @@ def test_comparison_is_paired_by_prompt():
         compare(table, 7, 0, objective="score")
     ratio = table.assign(perplexity=2.0 ** table["score"])
     assert math.isclose(compare(ratio, 1, 0, objective="perplexity")[0], math.log(2))
+
+
+def hand_made(scores):
+    """A table of one text per (setting, prompt); `scores` (settings, prompts)."""
+    rows = [(s, p, 0, value) for s, row in enumerate(scores) for p, value in enumerate(row)]
+    table = pd.DataFrame(rows, columns=["setting", "prompt", "sample", "score"])
+    table.attrs["objectives"] = ["score"]
+    return table
+
+
+def test_comparison_with_a_target_is_about_distance_on_either_side():
+    # means 4 and 9, target 6: 2 below and 3 above, so the first is nearer by 1 although it is lower by 5
+    table = hand_made([[3.0, 5.0], [8.0, 10.0]])
+    assert compare(table, 0, 1, objective="score")[0] == -5
+    assert compare(table, 0, 1, objective="score", target=6)[0] == -1
+    # a target for each prompt, each prompt exactly 2 below and 3 above: nothing is left to chance
+    assert compare(table, 0, 1, objective="score", target=[5, 7]) == (-1, -1, -1)
+    perplexities = table.assign(perplexity=2.0 ** table["score"])
+    got = compare(perplexities, 0, 1, objective="perplexity", target=64)[0]
+    assert math.isclose(got, -math.log(2))
+    with pytest.raises(ValueError, match="one for each of the 2 prompts, not 3"):
+        compare(table, 0, 1, objective="score", target=[1, 2, 3])
+
+
+def test_an_interval_over_prompts_counts_each_prompt_once():
+    """Two prompts far apart, a hundred equal texts each: over texts it looks certain, over prompts it cannot."""
+    rows = [(0, p, i, 10.0 * p) for p in range(2) for i in range(100)]
+    table = pd.DataFrame(rows, columns=["setting", "prompt", "sample", "score"])
+    table.attrs["objectives"] = ["score"]
+    texts, prompts = summarize(table), summarize(table, over="prompts")
+    assert texts["score"][0] == prompts["score"][0] == 5
+    assert texts["score_low"][0] > 3.5
+    assert (prompts["score_low"][0], prompts["score_high"][0]) == (0, 10)
+    with pytest.raises(ValueError, match="'texts' or 'prompts'"):
+        summarize(table, over="words")

@@ -11,6 +11,8 @@ from gpt2lessons import processors
 # what each setting is when it does nothing, as a row of a batch
 OFF = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "epsilon": 0.0}
 OFF |= {"repetition_penalty": 1.0}
+_SHORT = {"temperature": "T", "top_k": "k", "top_p": "p", "min_p": "min-p", "typical_p": "typical"}
+_SHORT |= {"epsilon": "ε", "repetition_penalty": "penalty"}
 _TRY = {
     "temperature": processors.apply_temperature,
     "top_k": processors.keep_top_k,
@@ -63,6 +65,20 @@ class SearchSpace:
             raise ValueError(f"n={n} is not allowed: draw at least one setting.")
         rng = np.random.default_rng(seed)
         return [{name: _draw(rng, name, choices) for name, choices in self.values.items()} for _ in range(n)]
+
+
+def describe(setting):
+    """Return a setting (a dict, or a row of a sweep's table) in short, such as "k 25, p 0.8, T 0.7".
+
+    What is off is left out; "no filter" is what remains of nothing.
+    """
+    order = ("top_k", "top_p", *(name for name in OFF if name not in ("top_k", "top_p", "temperature")), "temperature")
+    parts = []
+    for name in order:
+        value = setting.get(name)
+        if value is not None and value == value and value != OFF[name]:  # nan is pandas' word for "off"
+            parts.append(f"{_SHORT[name]} {value:g}")
+    return ", ".join(parts) or "no filter"
 
 
 def _draw(rng, name, choices):

@@ -119,11 +119,20 @@ def _objective(name):
 
 def _plan(prompts, samples, settings, batch_size):
     """Return batches of (prompt, sample, setting); settings change fastest, so a part of a sweep compares them all."""
-    batches = []
-    for prompt in range(prompts):
-        rows = [(prompt, sample, setting) for sample in range(samples) for setting in range(settings)]
-        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    return batches
+    rows = list(itertools.product(range(prompts), range(samples), range(settings)))
+    return [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+
+
+def _prompts(lm, texts):
+    """Return ids (B, T), padded on the left, and the mask (B, T), None where no prompt is longer than another."""
+    once = {text: lm.encode(text)[0] for text in dict.fromkeys(texts)}
+    length = max(map(len, once.values()))
+    ids = torch.zeros(len(texts), length, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, text in enumerate(texts):
+        ids[row, length - len(once[text]) :] = once[text]
+        mask[row, length - len(once[text]) :] = 1
+    return ids, None if mask.all() else mask
 
 
 def _write(lm, settings, prompts, batch, number, max_new_tokens, seed, measures):
@@ -133,7 +142,7 @@ def _write(lm, settings, prompts, batch, number, max_new_tokens, seed, measures)
     for name in names:
         values = [settings[setting].get(name, OFF[name]) for _, _, setting in batch]
         columns[name] = torch.tensor([OFF[name] if value is None else value for value in values])
-    ids = lm.encode(prompts[batch[0][0]]).expand(len(batch), -1)
+    ids, mask = _prompts(lm, [prompts[prompt] for prompt, _, _ in batch])
     stream = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     end = lm.tokenizer.eos_token_id
     g = generate(
@@ -141,6 +150,7 @@ def _write(lm, settings, prompts, batch, number, max_new_tokens, seed, measures)
         ids,
         max_new_tokens=max_new_tokens,
         do_sample=True,
+        attention_mask=mask,
         eos_token_id=end,
         generator=torch.Generator().manual_seed(stream),
         **columns,

@@ -1,0 +1,146 @@
+"""Figures of a search for settings: scores over a grid, winners over seeds, quality against diversity.
+
+Perplexities are drawn on a logarithmic axis, where equal steps are equal ratios.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import ticker
+from matplotlib.colors import LogNorm
+
+from gpt2lessons.plots.style import COLOURS, new_axes
+
+
+def plot_grid(scores, *, names=("top_k", "top_p", "temperature"), mark=None, axes=None):
+    """Draw {(a, b, c): perplexity} as one heat map for each value of a; return the array of Axes.
+
+    The rows are b, the columns c, every cell bears its number, and the cell `mark` gets a frame. What is not in
+    `scores` stays empty.
+    """
+    firsts, rows, columns = (sorted({key[i] for key in scores}) for i in range(3))
+    if axes is None:
+        _, axes = plt.subplots(1, len(firsts), figsize=(2.9 * len(firsts), 1.5 + 0.5 * len(rows)), sharey=True)
+    axes = np.atleast_1d(axes)
+    norm = LogNorm(min(scores.values()), max(scores.values()) * (1 + 1e-9))
+    middle = np.sqrt(norm.vmin * norm.vmax)
+    for ax, first in zip(axes, firsts, strict=True):
+        table = np.array([[scores.get((first, row, column), np.nan) for column in columns] for row in rows])
+        ax.imshow(table, norm=norm, aspect="auto")
+        for (y, x), value in np.ndenumerate(table):
+            if np.isnan(value):
+                ax.text(x, y, "–", ha="center", va="center", color=COLOURS["grey"])
+            else:
+                ax.text(x, y, f"{value:.3g}", ha="center", va="center", color="white" if value < middle else "black")
+            if (first, rows[y], columns[x]) == mark:
+                frame = plt.Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fill=False, ec=COLOURS["red"], lw=3)
+                ax.add_patch(frame)
+        ax.set_xticks(range(len(columns)), [f"{c:g}" for c in columns])
+        ax.set_yticks(range(len(rows)), [f"{r:g}" for r in rows])
+        ax.set(title=f"{names[0]} {first:g}" if first else f"{names[0]} off", xlabel=names[2])
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
+    axes[0].set_ylabel(names[1])
+    return axes
+
+
+def plot_settings(names, values, low, high, *, line=None, line_label="", marked=(), x_label="perplexity", ax=None):
+    """Draw one value with its interval per setting, the lowest on top; `marked` names are drawn as red diamonds."""
+    ax = new_axes(ax, width=7.5, height=1.1 + 0.26 * len(names))
+    values, low, high = map(_array, (values, low, high))
+    order = np.argsort(values, kind="stable")
+    for place, i in enumerate(order):
+        colour, shape = (COLOURS["red"], "D") if names[i] in marked else (COLOURS["blue"], "o")
+        ax.plot([low[i], high[i]], [place, place], color=colour, lw=2)
+        ax.plot(values[i], place, shape, color=colour)
+    if line is not None:
+        ax.axvline(line, color=COLOURS["green"], ls="--", lw=2, label=line_label)
+        ax.legend(loc="upper right")
+    ax.set_yticks(range(len(order)), [names[i] for i in order], fontsize=10)
+    ax.set(xlabel=x_label, ylim=(len(order) - 0.4, -0.6))
+    _log_axis(ax)
+    ax.grid(axis="y", color=COLOURS["light"], lw=0.6)
+    return ax
+
+
+def plot_winners(names, shares, *, marked=(), ax=None):
+    """Draw how often each setting won, the most frequent on top; `shares` are from 0 to 1."""
+    ax = new_axes(ax, width=7.5, height=1.1 + 0.3 * len(names))
+    shares = _array(shares)
+    order = np.argsort(-shares, kind="stable")
+    longest = shares.max()
+    for place, i in enumerate(order):
+        special = names[i] in marked
+        ax.barh(place, shares[i], color=COLOURS["red" if special else "sky"], height=0.7, hatch="//" * special)
+        ax.text(shares[i] + 0.01 * longest, place, f"{shares[i]:.0%}", va="center", fontsize=10)
+    ax.set_yticks(range(len(order)), [names[i] for i in order], fontsize=10)
+    ax.set(xlabel="share of the runs that this setting wins", xlim=(0, 1.1 * longest), ylim=(len(order) - 0.4, -0.6))
+    ax.xaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=0))
+    return ax
+
+
+def plot_curse(printed, honest, *, x_label="perplexity", ax=None):
+    """Draw, for each run, the score that won and what the same setting scores in the other runs, joined by a line."""
+    ax = new_axes(ax, width=7.5, height=1.2 + 0.17 * len(printed))
+    printed, honest = _array(printed), _array(honest)
+    order = np.argsort(printed, kind="stable")
+    places = np.arange(len(order))
+    ax.hlines(places, printed[order], honest[order], color=COLOURS["light"], lw=2)
+    ax.plot(printed[order], places, "v", color=COLOURS["red"], label="the score that won")
+    ax.plot(honest[order], places, "o", color=COLOURS["blue"], label="the same setting in all other runs, mean")
+    ax.set(xlabel=x_label, ylabel="runs", yticks=[], ylim=(len(order) - 0.4, -0.6))
+    _log_axis(ax)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=11)
+    return ax
+
+
+def plot_front(names, x, y, on_front, *, human=None, labels=(), x_label="perplexity", y_label="distinct-2", ax=None):
+    """Draw settings as points, those on the Pareto front filled and joined, and `human` (x, y) as a star.
+
+    `labels` maps names to the offset (in points) at which they are written.
+    """
+    ax = new_axes(ax, width=8, height=5)
+    x, y, on_front = _array(x), _array(y), np.asarray(on_front, dtype=bool)
+    line = np.flatnonzero(on_front)[np.argsort(x[on_front])]
+    ax.plot(x[line], y[line], "-", color=COLOURS["light"], lw=3, zorder=0)
+    ax.plot(x[~on_front], y[~on_front], "o", mfc="none", color=COLOURS["grey"], label="dominated")
+    ax.plot(x[on_front], y[on_front], "o", color=COLOURS["blue"], label="on the Pareto front")
+    if human is not None:
+        ax.plot(*human, "*", color=COLOURS["red"], markersize=17, label="written by people")
+    for name, offset in dict(labels).items():
+        i = list(names).index(name)
+        arrow = {"arrowstyle": "-", "color": COLOURS["grey"]}
+        ax.annotate(name, (x[i], y[i]), offset, textcoords="offset points", fontsize=10, va="center", arrowprops=arrow)
+    ax.set(xlabel=x_label, ylabel=y_label)
+    _log_axis(ax)
+    ax.margins(0.08)
+    ax.legend(loc="lower right")
+    return ax
+
+
+def plot_temperature_curve(temperatures, perplexities, *, x_label="temperature", ax=None):
+    """Draw the perplexity of a fixed text at each temperature, and mark the lowest point."""
+    ax = new_axes(ax, width=7, height=3.6)
+    temperatures, perplexities = _array(temperatures), _array(perplexities)
+    best = int(perplexities.argmin())
+    ax.plot(temperatures, perplexities, "o-", color=COLOURS["blue"], markersize=4)
+    ax.plot(temperatures[best], perplexities[best], "D", color=COLOURS["red"], markersize=9)
+    text = f"T = {temperatures[best]:.2f}: {perplexities[best]:.3g}"
+    ax.annotate(text, (temperatures[best], perplexities[best]), (0, 22), textcoords="offset points", ha="center")
+    ax.axvline(1, color=COLOURS["grey"], lw=1, ls=":")
+    ax.set(xlabel=x_label, ylabel="perplexity of the fixed text")
+    return ax
+
+
+def _log_axis(ax):
+    """Make x logarithmic, with plain numbers as labels."""
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    steps = [m * 10**e for e in range(-3, 7) for m in (1, 1.5, 2, 3, 5, 7)]
+    ticks = [s for s in steps if low <= s <= high]
+    ax.set_xticks(ticks[:: 2 if len(ticks) > 12 else 1])
+    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_locator(ticker.NullLocator())
+
+
+def _array(values):
+    return np.asarray(values.detach() if hasattr(values, "detach") else values, dtype=float)
