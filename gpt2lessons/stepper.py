@@ -95,7 +95,7 @@ class Stepper:
 
     def _read_function(self, ids):
         if self._mask is None:
-            return self._function(ids)
+            return self._function(ids)[:, -1:].clone()  # a view would keep all T rows of logits alive in a trace
         # a plain function knows nothing of padding: rows with equally much of it are read together, without it
         padding = (self.mask == 0).sum(1)
         last = {}

@@ -218,6 +218,12 @@ def test_log_probs_are_those_of_the_model_itself():
     assert torch.allclose(g.log_probs, torch.stack([s.log_prob for s in g.trace], 1), atol=1e-6)
 
 
+def test_a_trace_keeps_the_last_logits_only():
+    for kind in (tiny(0), GPT2.from_transformers(tiny(0)), lambda ids: torch.randn(*ids.shape, 60)):
+        g = generate(kind, torch.ones(2, 30, dtype=torch.long), max_new_tokens=3, use_cache=False, trace=True)
+        assert all(s.stages["model"].untyped_storage().nbytes() == 2 * 60 * 4 for s in g.trace)
+
+
 def test_the_trace_of_a_row_that_has_ended_says_so():
     model = toy.EARLY_STOP
     start, eos = model.encode(model.words[0]).repeat(40, 1), model.eos_token_id
