@@ -87,6 +87,6 @@ def test_shares_have_counts_intervals_and_chance():
 
 
 def test_functions_draw_into_the_axes_they_are_given():
-    _, ax = plt.subplots()
-    assert evaluation.plot_perplexities(["a"], [2], ax=ax) is ax
-    assert evaluation.plot_overlap(["a"], ["a"], ([True], [True]), ax=ax) is ax
+    _, (left, right) = plt.subplots(1, 2)
+    assert evaluation.plot_perplexities(["a"], [2], ax=left) is left
+    assert evaluation.plot_overlap(["a"], ["a"], ([True], [True]), ax=right) is right

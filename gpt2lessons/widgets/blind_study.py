@@ -29,7 +29,7 @@ class BlindStudy(Twin):
             raise ValueError("a blind study needs at least two authors with at least one text each")
         random.Random(seed).shuffle(pairs)
         self.authors, self.context = list(texts), context
-        self.order, self.shown = [a for a, _ in pairs], [t for _, t in pairs]
+        self.order, self.shown = [a for a, _ in pairs], [t.strip() for _, t in pairs]
         self.judges = {"you": [None] * len(pairs)}
         self.position = ipywidgets.IntSlider(
             1, min=1, max=len(pairs), description="text", layout=ipywidgets.Layout(width="34em")
