@@ -96,3 +96,13 @@ def test_static_twin_of_an_empty_text(explorer):
 def test_impossible_layer_or_head(mini, name, value):
     with pytest.raises(ValueError, match=f"{name} should be 0 to . for gpt2-mini, not {value}"):
         AttentionExplorer(mini, **{name: value})
+
+
+def test_each_token_unfolds_its_own_view(explorer):
+    pattern = explorer.patterns()[1][1, 2]
+    views = re.findall(r"<span class=gl-own>(.*?)</span></span>", explorer.view.value)
+    assert len(views) == 4
+    for row, view in zip(pattern, views, strict=True):
+        weights = re.findall(r"<small>(\d\.\d\d)</small>", view)
+        assert weights == [f"{w:.2f}" for w in row[row > 0]]
+    assert explorer.view.value.count('class="gl-token" tabindex="0"') == 4, "reachable by keyboard"
