@@ -17,6 +17,7 @@ _TOPICS = (
     "loops",
     "search",
     "sampling",
+    "filters",
     "tuning",
     "evaluation",
 )

@@ -1,0 +1,171 @@
+"""Figures of the filters: who is in the nucleus, what several filters keep side by side, and what strategies write.
+
+Probabilities and masses are numbers from 0 to 1; a removed token is hatched, or has the sign ✗, never a colour alone.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from gpt2lessons.plots.style import COLOURS, new_axes, visible
+
+_MARKERS = "osD^vP*X"
+_LINES = ("-", "--", "-.", ":")
+_REMOVED = {"color": "white", "hatch": "////", "edgecolor": COLOURS["light"], "linewidth": 0.5}
+
+
+def plot_nuclei(tokens, words, sizes, *, ax=None):
+    """Draw one column per step of a text: its most probable words from the top, those outside the nucleus hatched.
+
+    `tokens` are what the text really has at each step, `words` the candidates of each step (steps, rows), the most
+    probable first, and `sizes` (steps,) how many tokens the nucleus of the step has. A candidate that is the text's own
+    token is framed; "+ n" counts what there was no room for.
+    """
+    tokens, sizes = list(tokens), _array(sizes).astype(int)
+    rows = max(len(column) for column in words)
+    _same_length(tokens, sizes, "steps")
+    ax = new_axes(ax, width=1.15 * len(tokens) + 0.6, height=0.34 * rows + 1.6)
+    for x, (token, column, size) in enumerate(zip(tokens, words, sizes, strict=True)):
+        for y, word in enumerate(column):
+            inside = y < size
+            look = {"color": COLOURS["sky"], "alpha": 0.45} if inside else _REMOVED
+            ax.barh(y, 0.94, left=x - 0.47, height=0.9, **look)
+            if word == token:
+                ax.barh(y, 0.94, left=x - 0.47, height=0.9, fill=False, edgecolor="black", linewidth=1.8)
+            shade = "black" if inside else COLOURS["grey"]
+            ax.text(x, y, _shorten(visible(word), 10), ha="center", va="center", fontsize=11, color=shade)
+        rest = size - len(column)
+        ax.text(x, rows, f"+ {rest:,}" if rest > 0 else "", ha="center", va="center", fontsize=11)
+    ax.set_xticks(
+        np.arange(len(tokens)), [f"{_shorten(visible(t), 10)}\n{n:,}" for t, n in zip(tokens, sizes, strict=True)]
+    )
+    ax.set_yticks(np.arange(rows), np.arange(1, rows + 1))
+    ax.xaxis.tick_top()
+    ax.xaxis.set_label_position("top")
+    ax.tick_params(length=0)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_visible(False)
+    ax.set(xlim=(-0.6, len(tokens) - 0.4), ylim=(rows + 0.6, -0.6), ylabel="rank")
+    ax.set_xlabel("the token that the text really has (framed), and the size of the nucleus")
+    return ax
+
+
+def plot_counts(tokens, counts, *, ax=None):
+    """Draw how many tokens each filter keeps at each step of a text, log scale; `counts` {name: one per token}."""
+    tokens = list(tokens)
+    ax = new_axes(ax, width=max(7, 0.32 * len(tokens) + 1), height=4)
+    for i, (name, values) in enumerate(counts.items()):
+        _same_length(tokens, values, "tokens")
+        ax.plot(_array(values), linestyle=_LINES[i % 4], marker=_MARKERS[i % 8], markersize=6, label=name)
+    ax.set(yscale="log", ylabel="tokens kept (log scale)", xlim=(-0.6, len(tokens) - 0.4))
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+    _name_tokens(ax, tokens)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(3, len(counts)), borderaxespad=0.2)
+    return ax
+
+
+def plot_mass_and_count(tokens, filters, *, axes=None):
+    """Draw, above, the mass that each filter keeps along a text and, below, the number of tokens.
+
+    `filters` {name: (masses, counts)}, one number per token each. Returns the array of the two Axes.
+    """
+    tokens = list(tokens)
+    if axes is None:
+        _, axes = plt.subplots(2, 1, figsize=(max(7, 0.32 * len(tokens) + 1), 6), sharex=True)
+    upper, lower = axes
+    for i, (name, (masses, _)) in enumerate(filters.items()):
+        _same_length(tokens, masses, "tokens")
+        upper.plot(_array(masses), linestyle=_LINES[i % 4], marker=_MARKERS[i % 8], markersize=6, label=name)
+    upper.set(ylabel="mass kept", ylim=(0, 1.03))
+    upper.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(filters), borderaxespad=0.2)
+    plot_counts(tokens, {name: counts for name, (_, counts) in filters.items()}, ax=lower)
+    lower.get_legend().remove()
+    return axes
+
+
+def plot_survivors(words, filters, *, title="", ax=None):
+    """Draw a table: one column per word, one row per filter with the probabilities it leaves; ✗ where they are 0.
+
+    `filters` {name: probs (words,)}; the first row is usually the model's own distribution.
+    """
+    words = list(words)
+    ax = new_axes(ax, width=0.8 * len(words) + 2.2, height=0.42 * len(filters) + 1)
+    for y, (name, probs) in enumerate(filters.items()):
+        _same_length(words, probs, name)
+        for x, p in enumerate(_array(probs)):
+            look = {"color": COLOURS["sky"], "alpha": 0.15 + 0.6 * p} if p > 0 else _REMOVED
+            ax.barh(y, 0.94, left=x - 0.47, height=0.88, **look)
+            ax.text(x, y, f"{p:.3f}".lstrip("0") if 0 < p < 1 else ("1" if p else "✗"), ha="center", va="center")
+    ax.set_xticks(np.arange(len(words)), [visible(word) for word in words])
+    ax.set_yticks(np.arange(len(filters)), list(filters))
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_visible(False)
+    ax.set(xlim=(-0.6, len(words) - 0.4), ylim=(len(filters) - 0.4, -0.6), title=title)
+    return ax
+
+
+def plot_pipeline(words, stages, *, axes=None):
+    """Draw the distribution after each stage, side by side; `stages` {name: probs (words,)}, the model's own first.
+
+    A word that a stage has removed is marked ✗ there and in all that follow. Returns the array of Axes.
+    """
+    words = list(words)
+    if axes is None:
+        _, axes = plt.subplots(
+            1, len(stages), figsize=(2.5 * len(stages) + 0.8, 0.7 + 0.4 * len(words)), sharey=True, sharex=True
+        )
+    axes = np.atleast_1d(axes)
+    for ax, (name, probs) in zip(axes, stages.items(), strict=True):
+        _same_length(words, probs, name)
+        values = _array(probs)
+        ax.barh(np.arange(len(words)), values, color=COLOURS["blue"], height=0.7)
+        for place, p in enumerate(values):
+            ax.text(p + 0.02, place, f"{p:.3f}" if p > 0 else "✗", va="center", fontsize=11)
+        ax.set(xlim=(0, 1.22), ylim=(len(words) - 0.4, -0.6), xticks=[0, 0.5, 1], xlabel="probability", title=name)
+        ax.set_yticks(np.arange(len(words)), [visible(word) for word in words])
+    return axes
+
+
+def plot_strategies(names, measures, *, axes=None):
+    """Draw one panel per measure and one line per strategy: a mean with its interval, or a lone point (one text).
+
+    `measures` {label: (means, lows, highs)}, one number per name each; nan in `lows` and `highs` where there is no
+    interval, drawn as an open diamond. Returns the array of Axes.
+    """
+    names = list(names)
+    if axes is None:
+        size = (3.1 * len(measures) + 1.6, 0.34 * len(names) + 1.1)
+        _, axes = plt.subplots(1, len(measures), figsize=size, sharey=True)
+    axes = np.atleast_1d(axes)
+    places = np.arange(len(names))
+    for ax, (label, values) in zip(axes, measures.items(), strict=True):
+        means, lows, highs = (_array(v) for v in values)
+        _same_length(names, means, label)
+        lone = np.isnan(lows)
+        ax.hlines(places[~lone], lows[~lone], highs[~lone], color=COLOURS["blue"], linewidth=2)
+        ax.plot(means[~lone], places[~lone], "o", color=COLOURS["blue"])
+        ax.plot(means[lone], places[lone], "D", color="black", markerfacecolor="white", clip_on=False)
+        ax.grid(axis="y", color=COLOURS["light"], linewidth=0.8)
+        ax.set_axisbelow(True)
+        ax.set(xlabel=label, ylim=(len(names) - 0.5, -0.5))
+        ax.margins(x=0.08)
+        ax.set_yticks(places, names)
+    return axes
+
+
+def _name_tokens(ax, tokens):
+    ax.set_xticks(np.arange(len(tokens)), [visible(token) for token in tokens], rotation=90, fontsize=11)
+
+
+def _shorten(text, limit):
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _array(values):
+    return np.asarray(values, dtype=float) if not hasattr(values, "detach") else values.detach().double().numpy()
+
+
+def _same_length(items, values, what):
+    if len(items) != len(values):
+        raise ValueError(f"{what}: {len(items)} names need {len(items)} numbers, one each, not {len(values)}")
