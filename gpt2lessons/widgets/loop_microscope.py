@@ -21,7 +21,7 @@ class LoopMicroscope(Twin):
     def __init__(self, lm, prompt="Once upon a time", phrase=" The green door was locked.", *, repetitions=6):
         self.lm = lm
         self._read = None, None
-        style, wide = {"description_width": "6em"}, ipywidgets.Layout(width="34em")
+        style, wide = {"description_width": "8em"}, ipywidgets.Layout(width="34em")
         text = {"style": style, "layout": wide, "continuous_update": False}
         self.prompt = ipywidgets.Text(prompt, description="prompt", **text)
         self.phrase = ipywidgets.Text(phrase, description="phrase", **text)

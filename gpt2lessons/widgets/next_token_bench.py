@@ -25,7 +25,7 @@ class NextTokenBench(Twin):
     def __init__(self, lm, prompt="Once upon a time", *, temperature=1.0, ticket=0.5, shown=10):
         self.lm, self.shown = lm, shown
         self._read = None, None
-        style = {"description_width": "6em"}
+        style = {"description_width": "8em"}
         wide = ipywidgets.Layout(width="34em")
         self.prompt = ipywidgets.Text(prompt, description="prompt", style=style, layout=wide, continuous_update=False)
         self.temperature = ipywidgets.FloatSlider(

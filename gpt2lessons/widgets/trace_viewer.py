@@ -35,7 +35,8 @@ class TraceViewer(Twin):
         """Return the coloured text and the table of alternatives as HTML."""
         picked = self.position.value - 1
         tokens = "".join(self._token(i, i == picked) for i in range(len(self.steps)))
-        return f'<div style="line-height:2">{escape(self.prompt)}{tokens}</div>{self._legend()}{self._table(picked)}'
+        text = f'<div style="line-height:2;max-width:60em">{escape(self.prompt)}{tokens}</div>'
+        return text + self._legend() + self._table(picked)
 
     def _token(self, i, picked):
         step = self.steps[i]
@@ -48,9 +49,8 @@ class TraceViewer(Twin):
                 f"border-bottom:{1 + round(4 * step['prob'])}px solid #0072B2"
             )
         frame = ";outline:3px solid #D55E00;font-weight:bold" if picked else ""
-        return (
-            f'<span title="{about}" style="{look}{frame};padding:2px 1px;margin:0 1px">{self._name(step["id"])}</span>'
-        )
+        box = "padding:0 1px;margin:0 1px;display:inline-block;line-height:1.5"  # inline-block: lines may break between
+        return f'<span title="{about}" style="{look}{frame};{box}">{self._name(step["id"])}</span>'
 
     def _legend(self):
         if self.by.value == "probability":
@@ -69,7 +69,7 @@ class TraceViewer(Twin):
         if all(token != step["id"] for token, *_ in step["top"]):
             rows.append(self._alternative(step["rank"], step["id"], step["prob"], step["drawn_from"], True))
         head = "".join(
-            f'<th style="padding:0 .7em;text-align:left">{t}</th>' for t in ("rank", "token", "model", "drawn from")
+            f'<th style="padding:0 .7em;text-align:left">{t}</th>' for t in ("rank", "token", "model", "after the rules")
         )
         return (
             f"<p>token {picked + 1}: entropy {step['entropy']:.2f} nats, {step['kept']:,} tokens to choose from</p>"
