@@ -14,7 +14,7 @@ from gpt2lessons.arguments import check_ids, check_logits, read_setting, shown
 
 
 def apply_temperature(logits, temperature):
-    """Divide the logits by `temperature` > 0: below 1 sharpens the distribution, above 1 flattens it.
+    """Divide the logits (B, V) by `temperature` > 0: below 1 sharpens the distribution, above 1 flattens it.
 
     Ackley, Hinton & Sejnowski 1985, "A learning algorithm for Boltzmann machines", section 2.
     GPT-2's own sampler applies it before top-k.
@@ -55,7 +55,7 @@ def keep_top_k(logits, top_k):
 
 
 def keep_top_p(logits, top_p):
-    """Keep the nucleus: the smallest set of most probable tokens whose probabilities add up to `top_p` or more.
+    """Keep the nucleus of `logits` (B, V): the smallest set of most probable tokens whose probabilities add up to `top_p` or more.
 
     So the token that crosses the threshold is in. Of tokens that tie at the threshold, those with the highest ids stay.
     0 < top_p <= 1; `None` and 1 keep every token.
@@ -116,7 +116,7 @@ def keep_min_p(logits, min_p):
 
 
 def keep_typical(logits, typical_p):
-    """Keep the tokens whose surprisal is nearest to the entropy, until their probabilities add up to `typical_p`.
+    """Keep the tokens of `logits` (B, V) whose surprisal is nearest to the entropy, until their probabilities add up to `typical_p`.
 
     Ties at the threshold stay. The most probable token may go: it can be less surprising than is typical.
     0 < typical_p <= 1; `None` and 1 keep every token.
