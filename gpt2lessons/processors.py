@@ -55,8 +55,9 @@ def keep_top_k(logits, top_k):
 
 
 def keep_top_p(logits, top_p):
-    """Keep the nucleus of `logits` (B, V): the smallest set of most probable tokens whose probabilities add up to `top_p` or more.
+    """Keep the nucleus: the smallest set of most probable tokens whose probabilities add up to `top_p` or more.
 
+    `logits` (B, V), and the same shape comes back.
     So the token that crosses the threshold is in. Of tokens that tie at the threshold, those with the highest ids stay.
     0 < top_p <= 1; `None` and 1 keep every token.
     Holtzman, Buys, Du, Forbes & Choi 2020, "The curious case of neural text degeneration", section 3.1.
@@ -116,8 +117,9 @@ def keep_min_p(logits, min_p):
 
 
 def keep_typical(logits, typical_p):
-    """Keep the tokens of `logits` (B, V) whose surprisal is nearest to the entropy, until their probabilities add up to `typical_p`.
+    """Keep the tokens whose surprisal is nearest to the entropy, until their probabilities add up to `typical_p`.
 
+    `logits` (B, V), and the same shape comes back.
     Ties at the threshold stay. The most probable token may go: it can be less surprising than is typical.
     0 < typical_p <= 1; `None` and 1 keep every token.
     Meister, Pimentel, Wiher & Cotterell 2023, "Locally typical sampling".
