@@ -1,5 +1,7 @@
 """A small MAUVE, how far a set of machine texts is from a set of human ones, as an `evaluate` metric."""
 
+import functools
+
 import numpy as np
 import torch
 
@@ -42,6 +44,7 @@ class Mauve(base.TextMetric):
         )
 
 
+@functools.lru_cache(maxsize=2000)  # sets are compared again and again; a vector takes a few kilobytes
 def _features(model, text):
     ids, limit = model.encode(text), model.model.config.n_positions
     if not 0 < ids.shape[1] <= limit:
