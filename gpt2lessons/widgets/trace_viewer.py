@@ -69,7 +69,7 @@ class TraceViewer(Twin):
         if all(token != step["id"] for token, *_ in step["top"]):
             rows.append(self._alternative(step["rank"], step["id"], step["prob"], step["drawn_from"], True))
         head = "".join(
-            f'<th style="padding:0 .7em;text-align:left">{t}</th>' for t in ("rank", "token", "model", "after the rules")
+            f'<th style="padding:0 .7em;text-align:left">{t}</th>' for t in ("rank", "token", "model", "after rules")
         )
         return (
             f"<p>token {picked + 1}: entropy {step['entropy']:.2f} nats, {step['kept']:,} tokens to choose from</p>"
