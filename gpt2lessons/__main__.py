@@ -8,7 +8,7 @@ def main(arguments=None):
     """Run one command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gpt2lessons", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for run in (execute, index, bench):
+    for run in (execute, index, bench, doctor):
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
         if run is execute:
@@ -44,6 +44,13 @@ def bench(options):
     from gpt2lessons import bench as measurements
 
     return measurements.run(quick=options.quick)
+
+
+def doctor(options):
+    """Look at this machine: versions, memory, disk, model files; name what is missing and the command that mends it."""
+    from gpt2lessons import doctor as examination
+
+    return examination.report()
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "checks": {"processors", "generation", "beam", "bpe", "gpt2", "scoring", "toy"},
     "notebooks": set(),
     "index": {"notebooks"},
+    "doctor": {"hub"},
     "bench": {"gpt2", "generation", "beam", "tuning", "models", "processors"},
 }
 ABOVE_EVERYTHING = {"widgets", "__main__", "__init__"}
