@@ -76,7 +76,7 @@ def _packages():
 
 
 def requirements():
-    """Return what the course needs as "name>=floor", without the extras: from pyproject.toml or from the installed copy."""
+    """Return what the course needs as "name>=floor", extras left out: from pyproject.toml, or the installed copy."""
     if PROJECT.is_file():
         import tomllib
 
