@@ -205,8 +205,8 @@ def test_mauve_of_equal_and_of_disjoint_histograms():
     assert mauve_script.area(p, p[::-1], steps=2000) == pytest.approx(disjoint, abs=1e-5)
 
 
-def test_mauve_tells_human_from_broken_text_and_says_when_it_is_small(loaded, mini):
-    human = list(metrics.human_texts())
+def test_mauve_tells_good_from_broken_text_and_says_when_it_is_small(loaded, mini):
+    human = list(metrics.reference_texts())
     broken = ["the " * (5 + i) for i in range(12)]
     same = loaded["mauve"].compute(predictions=human[:12], references=human[12:], model=mini)
     other = loaded["mauve"].compute(predictions=broken, references=human[12:], model=mini)
@@ -293,15 +293,15 @@ def test_fleiss_kappa_of_the_published_example():
         metrics.fleiss_kappa([["a", "b"], ["a"]])
 
 
-def test_human_texts_are_long_enough_and_licensed():
+def test_reference_texts_are_long_enough_and_licensed():
     for kind in ("stories", "explanations"):
-        texts = metrics.human_texts(kind)
+        texts = metrics.reference_texts(kind)
         assert len(set(texts)) == len(texts) >= 8
         assert all(80 <= len(text.split()) <= 125 for text in texts)
         source = Path(metrics.__file__).parent.parent / "assets" / "texts" / f"{kind}.json"
         assert "CC BY 4.0" in source.read_text("utf8")
     with pytest.raises(ValueError, match="kind 'poems'; there are: explanations, stories"):
-        metrics.human_texts("poems")
+        metrics.reference_texts("poems")
 
 
 @pytest.mark.parametrize("name", sorted(LIST_OF))

@@ -71,8 +71,8 @@ def test_overlap_marks_shared_ngrams_by_more_than_colour(n):
     assert widths.count(5) == 2 * (4 - n)
 
 
-def test_decoders_draw_a_panel_per_measure_with_the_human_line():
-    measures = {m: {"human": 3, "greedy": 1, "pure": i} for i, m in enumerate(["p", "q", "r", "s"], 2)}
+def test_decoders_draw_a_panel_per_measure_with_the_reference_line():
+    measures = {m: {"reference": 3, "greedy": 1, "pure": i} for i, m in enumerate(["p", "q", "r", "s"], 2)}
     axes = evaluation.plot_decoders(measures)
     assert [ax.get_xlabel() for ax in axes.flat[:4]] == ["p", "q", "r", "s"]
     assert [bar.get_width() for bar in axes.flat[1].patches] == [1, 3]

@@ -17,8 +17,8 @@ __all__ = [
     "bootstrap_interval",
     "cohen_kappa",
     "fleiss_kappa",
-    "human_texts",
     "load",
+    "reference_texts",
     "wilson_interval",
 ]
 _TEXTS = Path(__file__).parent.parent / "assets" / "texts"
@@ -54,13 +54,17 @@ def _without_cache(name):
 
 
 @functools.cache
-def human_texts(kind="stories"):
-    """Return texts that people wrote for this course, as a tuple of strings (licence: CC BY 4.0).
+def reference_texts(kind="stories"):
+    """Return well-written texts to compare a decoder's with, as a tuple of strings (licence: CC BY 4.0).
 
     `kind` is "stories" (openings of stories, 80 to 120 words each) or "explanations" (plain non-fiction).
-    They can serve as human reference, and their first sentences as prompts that no sample was tuned on.
+    They were made for this course, drafted by a far larger language model, and stand in for the writing of people;
+    their first sentences can serve as prompts that no sample was tuned on.
     """
     kinds = sorted(path.stem for path in _TEXTS.glob("*.json"))
     if kind not in kinds:
-        raise ValueError(f"there are no human texts of kind {kind!r}; there are: {', '.join(kinds)}")
+        raise ValueError(f"there are no reference texts of kind {kind!r}; there are: {', '.join(kinds)}")
     return tuple(json.loads((_TEXTS / f"{kind}.json").read_text("utf8"))["texts"])
+
+
+human_texts = reference_texts  # until lessons 02, 08 and 10 use the new name

@@ -123,12 +123,12 @@ def plot_overlap(candidate, reference, spans, *, n=1, ax=None):
     return ax
 
 
-def plot_decoders(measures, *, human="human", axes=None):
-    """Draw a panel of bars for each measure, with the human value as a dashed line; return the array of Axes.
+def plot_decoders(measures, *, reference="reference", axes=None):
+    """Draw a panel of bars for each measure, with the references' value as a dashed line; return the array of Axes.
 
-    `measures` maps a measure's name to {decoder: value}; the key `human` is the line, the others are bars.
+    `measures` maps a measure's name to {decoder: value}; the key `reference` is the line, the others are bars.
     """
-    names = [name for name in next(iter(measures.values())) if name != human]
+    names = [name for name in next(iter(measures.values())) if name != reference]
     if axes is None:
         columns = min(3, len(measures))
         rows = math.ceil(len(measures) / columns)
@@ -143,8 +143,8 @@ def plot_decoders(measures, *, human="human", axes=None):
         for row, name in enumerate(names):
             place, shown = (values[name], row), f"{values[name]:.3g}"
             ax.annotate(shown, place, (4, 0), textcoords="offset points", va="center", size=9, bbox=white)
-        if human in values:
-            ax.axvline(values[human], color=COLOURS["red"], ls="--", label=f"{human}: {values[human]:.3g}")
+        if reference in values:
+            ax.axvline(values[reference], color=COLOURS["red"], ls="--", label=f"{reference}: {values[reference]:.3g}")
             ax.legend(fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 0.98), borderpad=0, handlelength=1.4)
         ax.set_xlim(0, 1.25 * max(values.values()) or 1)
         ax.set_xlabel(measure, fontsize=11)

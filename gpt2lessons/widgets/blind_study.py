@@ -18,7 +18,7 @@ _UNDECIDED = "?"
 class BlindStudy(Twin):
     """Texts without their authors, one at a time, in an order drawn with `seed`; guess, then reveal.
 
-    `texts` maps each author ("human", "greedy", …) to a list of texts. `order` is the list of true authors as shown
+    `texts` maps each author ("reference", "greedy", …) to a list of texts. `order` is the list of true authors as shown
     and `answers` the reader's own; `record(judge, answers)` adds those of another judge. `context` is a text that is
     shown above all (what the judges are told).
     """
