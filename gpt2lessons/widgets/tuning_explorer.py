@@ -66,15 +66,16 @@ class TuningExplorer(Twin):
         )
         head = "".join(f'<th style="text-align:left;padding-right:1em">{h}</th>' for h in _HEAD)
         front = "on the Pareto front" if self.on_front[self.setting.value] else "dominated by another setting"
+        name = escape(self.names[self.setting.value])
         return (
-            f"{self._points()}<p><b>{escape(self.names[self.setting.value])}</b>: {front}, {int(row['texts'])} texts</p>"
+            f"{self._points()}<p><b>{name}</b>: {front}, {int(row['texts'])} texts</p>"
             f"<table><tr>{head}</tr>{cells}</table>"
             '<blockquote style="border-left:4px solid #767676;padding:.4em 1em;white-space:pre-wrap">'
             f'<span style="opacity:.65">{prompt}</span>{escape(text["text"])}</blockquote>'
         )
 
     def _points(self):
-        """Return the scatter plot: filled points are on the front, the ring is the chosen setting, the star is human."""
+        """Return the scatter plot: filled points are on the front, the ring is the choice, the star is human."""
         x, y = np.log(self.summary_table["perplexity"]), self.summary_table["distinct_2"]
         across, up = [*x], [*y]
         if self.human is not None:
@@ -98,9 +99,10 @@ class TuningExplorer(Twin):
                 )
         if self.human is not None:
             a, b = places[-1]
+            tip = f"written by people: perplexity {self.human[0]:.3g}, distinct-2 {self.human[1]:.3f}"
             marks.append(
                 f'<text x="{a:.1f}" y="{b + 7:.1f}" text-anchor="middle" font-size="22" fill="#D55E00">★'
-                f"<title>written by people: perplexity {self.human[0]:.3g}, distinct-2 {self.human[1]:.3f}</title></text>"
+                f"<title>{tip}</title></text>"
             )
         low, high = math.exp(min(across)), math.exp(max(across))
         floor, middle = _HEIGHT - _EDGE + 12, (_EDGE + _WIDTH) / 2
@@ -110,7 +112,8 @@ class TuningExplorer(Twin):
             f'<text x="{middle}" y="{floor + 30}" text-anchor="middle">perplexity (logarithmic)</text>'
             f'<text x="{_EDGE - 12}" y="{_HEIGHT - _EDGE}" text-anchor="end">{min(up):.2f}</text>'
             f'<text x="{_EDGE - 12}" y="18" text-anchor="end">{max(up):.2f}</text>'
-            f'<text x="14" y="{_HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 14 {_HEIGHT / 2})">distinct-2</text>'
+            f'<text x="14" y="{_HEIGHT / 2}" text-anchor="middle" '
+            f'transform="rotate(-90 14 {_HEIGHT / 2})">distinct-2</text>'
         )
         frame = (
             f'<path d="M{_EDGE - 10} 8 V{floor} H{_WIDTH}" fill="none" stroke="currentColor"/>'
