@@ -8,7 +8,7 @@ def main(arguments=None):
     """Run one command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gpt2lessons", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for run in (execute, index, bench, doctor):
+    for run in (execute, index, bench, doctor, site):
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
         if run is execute:
@@ -17,6 +17,8 @@ def main(arguments=None):
             command.add_argument("--check", action="store_true", help="run only: write nothing")
         if run is bench:
             command.add_argument("--quick", action="store_true", help="fewer cases and tokens: about a minute")
+        if run is site:
+            command.add_argument("--out", type=Path, required=True, help="the folder to write to")
     options = parser.parse_args(arguments)
     return options.run(options)
 
@@ -51,6 +53,14 @@ def doctor(options):
     from gpt2lessons import doctor as examination
 
     return examination.report()
+
+
+def site(options):
+    """Write a static copy of the lessons, HTML pages to read without running them."""
+    from gpt2lessons import site as pages
+
+    print(*pages.write(options.out), sep="\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def requirements(*, extras=()):
 
 
 def test_every_direct_requirement_has_a_floor_and_an_exact_version_above_it():
-    for requirement in requirements(extras=("test", "grading", "browser")):
+    for requirement in requirements(extras=("test", "grading", "browser", "site")):
         assert [s.operator for s in requirement.specifier] == [">="], requirement
         assert requirement.specifier.contains(Version(PINS[canonicalize_name(requirement.name)])), requirement
 

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "checks": {"processors", "generation", "beam", "bpe", "gpt2", "scoring", "toy"},
     "notebooks": set(),
     "index": {"notebooks"},
+    "site": {"notebooks", "index"},
     "doctor": {"hub"},
     "bench": {"gpt2", "generation", "beam", "tuning", "models", "processors"},
 }
