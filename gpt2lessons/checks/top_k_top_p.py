@@ -1,0 +1,217 @@
+"""Checks of lesson 09: two filters by hand, the whole pipeline, a real floor, total variation, and the equal top-p."""
+
+import math
+
+import torch
+
+from gpt2lessons import processors
+from gpt2lessons.checks.frame import (
+    WrongError,
+    as_number,
+    call_untouched,
+    exercise,
+    expect_number,
+    expect_tensor,
+    refuse,
+)
+
+_INF = math.inf
+
+
+@exercise("Two filters by hand")
+def by_hand(answer):
+    """Examine the probability of the first of four tokens (0.4, 0.3, 0.2, 0.1) after top_k=3, then top_p=0.75."""
+    refuse(
+        answer,
+        {
+            "that is its probability before: what is left does not sum to 1 yet": (0.4, "Divide by the mass kept."),
+            "top-p has not removed anything, as if both filters had looked at the model's own probabilities": (
+                0.4 / 0.9,
+                "Top-p reads what top-k has left, and after top-k the numbers are larger.",
+            ),
+            "only one token is left: the one that crosses the threshold was left out": (1.0, "Does 4/9 reach 0.75?"),
+            "it was divided by top_p": (0.4 / 0.75, "Divide by what the kept tokens hold."),
+            "that is the mass of the two tokens that are left, not the first one's share of it": (0.7, "Its share?"),
+            "that is their mass after top-k, not the first one's share of it": (7 / 9, "Its share?"),
+        },
+    )
+    hint = "Renormalise after top-k, then find the nucleus of what is there."
+    expect_number(answer, 4 / 7, "the probability", tolerance=1e-3, hint=hint)
+    return "after top-k the first two hold 7/9, which is more than 0.75: two tokens, 4 to 3."
+
+
+_LOGITS = torch.tensor(
+    [[1.3, -0.3, -0.5, 0.7, -1.1, 0.2], [-0.5, 0.4, 0.1, 0.8, 0.2, -0.9], [0.8, -1.3, -1.4, -0.1, -0.3, 0.4]]
+)
+
+
+def _laws(logits, temperature, k, p):
+    """Return {name: probs (B, V)}: the right pipeline under "right", and what plausible mistakes give."""
+    cool, by_k, by_p = (
+        lambda z: processors.apply_temperature(z, temperature),
+        lambda z: processors.keep_top_k(z, k),
+        lambda z: processors.keep_top_p(z, p),
+    )
+    cooled = cool(logits)
+    both = by_k(cooled).isfinite() & by_p(cooled).isfinite()
+    laws = {
+        "right": by_p(by_k(cooled)),
+        "the temperature is applied after the filters": cool(by_p(by_k(logits))),
+        "the temperature is not applied": by_p(by_k(logits)),
+        "the logits are multiplied by the temperature": by_p(by_k(logits * temperature)),
+        "both filters looked at one distribution: an intersection (top-p before top-k gives the same)": (
+            cooled.masked_fill(~both, -_INF)
+        ),
+        "top-k is missing": by_p(cooled),
+        "top-p is missing": by_k(cooled),
+        "what either filter keeps was kept: that is a union": cooled.masked_fill(
+            by_k(cooled).isinf() & by_p(cooled).isinf(), -_INF
+        ),
+    }
+    return {name: z.softmax(-1) for name, z in laws.items()}
+
+
+@exercise("The whole pipeline")
+def pipeline(answer):
+    """Examine `answer(logits (B, V), temperature, top_k, top_p) -> probs (B, V)`, in transformers' order."""
+    settings = (0.6, 3, 0.8)
+    got = call_untouched(answer, _LOGITS, *settings)
+    if isinstance(got, torch.Tensor) and (got < 0).any():
+        raise WrongError("these are logits: some are negative.", hint="Probabilities are asked for.")
+    laws = _laws(_LOGITS, *settings)
+    right = laws.pop("right")
+    hints = {
+        "the temperature is applied after the filters": "Which distribution should the nucleus be cut from?",
+    }
+    refuse(
+        got,
+        {
+            problem: (law, hints.get(problem, "Each stage reads what the stage before it left."))
+            for problem, law in laws.items()
+        }
+        | {
+            "the probabilities of what is left do not sum to 1 yet": (
+                (_LOGITS / settings[0]).softmax(-1) * (right > 0),
+                "Divide by the mass kept.",
+            ),
+        },
+    )
+    expect_tensor(got, right, "the result")
+    for other in ((1.0, 6, 1.0), (1.5, 4, 0.5), (0.3, 2, 0.99)):
+        what = f"the result for temperature, top_k, top_p = {other}"
+        expect_tensor(answer(_LOGITS.clone(), *other), _laws(_LOGITS, *other)["right"], what)
+    return "temperature, top-k, top-p: each stage reads what the one before it left."
+
+
+@exercise("A real safety net")
+def floor(answer):
+    """Examine `answer(logits (B, V), p, at_least) -> (B, V)`: the nucleus of p, but at least so many tokens."""
+    p, least = 0.6, 3
+    got = call_untouched(answer, _NET, p, least)
+    nucleus, top = processors.keep_top_p(_NET, p), processors.keep_top_k(_NET, least)
+    right = _NET.masked_fill(nucleus.isinf() & top.isinf(), -_INF)
+    refuse(
+        got,
+        {
+            "top-k was used as a filter: it removes from the nucleus and adds nothing": (
+                _NET.masked_fill(nucleus.isinf() | top.isinf(), -_INF),
+                "Who should stay: those in both sets, or those in one of them?",
+            ),
+            "top-k then top-p: a small nucleus stays as small as it was, or gets smaller": (
+                processors.keep_top_p(top, p),
+                "A filter cannot add.",
+            ),
+            "that is the nucleus, without a floor": (nucleus, "A peaked row has too few tokens."),
+            "every row keeps exactly at_least tokens, however large its nucleus is": (top, "Where is p?"),
+            "small nuclei have one token too few": (
+                _NET.masked_fill(nucleus.isinf() & processors.keep_top_k(_NET, least - 1).isinf(), -_INF),
+                "Count from 1: places 0 to at_least − 1 stay.",
+            ),
+            "small nuclei have one token too many": (
+                _NET.masked_fill(nucleus.isinf() & processors.keep_top_k(_NET, least + 1).isinf(), -_INF),
+                "Count from 1: places 0 to at_least − 1 stay.",
+            ),
+            "rows with a small nucleus keep every token": (
+                torch.where(nucleus.isfinite().sum(-1, keepdim=True) < least, _NET, nucleus),
+                "How many should they keep?",
+            ),
+            "the first columns stay, not the most probable tokens": (
+                _NET.masked_fill(nucleus.isinf() & (torch.arange(_NET.shape[1]) >= least), -_INF),
+                "Places in the sorted row are not tokens.",
+            ),
+            "removed logits became 0, more probable than every negative one": (
+                right.nan_to_num(neginf=0.0),
+                "Which logit belongs to probability 0?",
+            ),
+            "these are probabilities": (right.softmax(-1), "Logits in, logits out."),
+        },
+    )
+    expect_tensor(got, right, "the result for p=0.6 and at_least=3")
+    for q, n in ((0.6, 1), (0.9, 5), (0.3, 2)):
+        keep = processors.keep_top_p(_NET, q).isfinite() | processors.keep_top_k(_NET, n).isfinite()
+        expect_tensor(answer(_NET.clone(), q, n), _NET.masked_fill(~keep, -_INF), f"the result for p={q}, at_least={n}")
+    return "the union of a nucleus and the top few: nothing else is a floor."
+
+
+# a peaked row, one whose nucleus has two tokens, and a flat one
+_NET = torch.tensor(
+    [[-1.0, 6.0, 0.2, 1.0, -0.5, 0.4], [2.0, -1.5, 1.9, 0.3, -0.2, -2.0], [0.5, 0.9, 0.7, 0.8, 0.6, 0.4]]
+)
+
+
+@exercise("How different are two laws?")
+def total_variation(answer):
+    """Examine `answer(first (V,), second (V,)) -> float`, half the sum of the absolute differences."""
+    first, second = torch.tensor([0.5, 0.3, 0.2, 0.0]), torch.tensor([0.25, 0.35, 0.15, 0.25])
+    got = as_number(call_untouched(lambda q: answer(q, second), first), "the distance")
+    apart = first - second
+    refuse(
+        got,
+        {
+            "the differences add up to twice the distance": (
+                apart.abs().sum(),
+                "What one law has more, the other has less.",
+            ),
+            "differences with a sign cancel": (0.0, "Take absolute values."),
+            "that is the largest single difference": (apart.abs().max(), "All of them count."),
+            "that is the mean of the differences": (
+                apart.abs().mean(),
+                "Add up; the number of tokens does not matter.",
+            ),
+            "the differences were squared": ((apart**2).sum() / 2, "Absolute values."),
+            "the differences were squared and added": ((apart**2).sum(), "Absolute values."),
+            "that is the Euclidean distance": ((apart**2).sum().sqrt(), "Absolute values."),
+            "that is what the two have in common": (torch.minimum(first, second).sum(), "1 minus that."),
+        },
+    )
+    expect_number(got, 0.3, "the distance of [0.5, 0.3, 0.2, 0] and [0.25, 0.35, 0.15, 0.25]")
+    expect_number(answer(first, first), 0.0, "the distance of a law from itself")
+    expect_number(answer(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])), 1.0, "the distance of opposite laws")
+    return "0 for equal laws, 1 for laws with nothing in common; it is the largest error of any probability."
+
+
+@exercise("One filter instead of two")
+def equal_p(answer):
+    """Examine `answer(probs (V,), k, p) -> float`, the top_p that alone keeps what top_k=k and then top_p=p keep."""
+    probs = torch.tensor([0.06, 0.34, 0.12, 0.24, 0.04, 0.2])
+    for k, p in ((3, 0.7), (2, 0.9), (5, 0.5)):
+        got = as_number(call_untouched(lambda q, k=k, p=p: answer(q, k, p), probs), "the top_p")
+        mass = probs.topk(k).values.sum()
+        mistakes = {
+            "that is p itself: top-k would not matter": (p, "After top-k, each token has more. Than what?"),
+            "that is the mass that top-k keeps: p is missing": (mass, "Only a share of it is asked for."),
+            "p was divided by the mass": (
+                p / mass,
+                "Is the nucleus of the rest larger or smaller, seen from the model?",
+            ),
+            "the mass of the first k columns was taken": (p * probs[:k].sum(), "The k most probable tokens."),
+            "the mass of the k least probable tokens was taken": (
+                p * probs.topk(k, largest=False).values.sum(),
+                "The k most probable tokens.",
+            ),
+            "k was divided by the number of tokens": (p * k / len(probs), "Tokens do not weigh the same."),
+            "the two shares were taken as independent losses": (p + mass - 1, "p is a share of what top-k keeps."),
+        }
+        refuse(got, mistakes)
+        expect_number(got, float(p * mass), f"the top_p for k={k}, p={p}", hint="What is p a share of?")
+    return "p of the mass that top-k keeps: every such pipeline is a top-p with a smaller p, step by step."

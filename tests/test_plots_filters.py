@@ -1,0 +1,113 @@
+"""The figures of lessons 08 and 09: what is drawn is what was given, labelled, and never told apart by colour alone."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from gpt2lessons.plots import filters
+
+TOKENS, SIZES = [" a", "\n", "$x"], torch.tensor([1, 2, 40])
+CANDIDATES = [[" a", " b"], ["x", "\n"], ["y", "averylongtoken"]]
+NAN = float("nan")
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def texts(ax):
+    return [t.get_text() for t in ax.texts]
+
+
+def test_nuclei_hatch_what_is_outside_and_frame_the_token_of_the_text():
+    ax = filters.plot_nuclei(TOKENS, CANDIDATES, SIZES)
+    hatched = [(p.get_x() + 0.47, p.get_y() + 0.45) for p in ax.patches if p.get_hatch()]
+    np.testing.assert_allclose(hatched, [(0, 1)], atol=1e-9)  # only the second candidate of the first step
+    framed = [(p.get_x() + 0.47, p.get_y() + 0.45) for p in ax.patches if not p.get_fill()]
+    np.testing.assert_allclose(framed, [(0, 0), (1, 1)], atol=1e-9)  # the third token is not among the candidates
+
+
+def test_nuclei_count_what_there_is_no_room_for():
+    ax = filters.plot_nuclei(TOKENS, CANDIDATES, SIZES)
+    assert texts(ax) == ["␣a", "␣b", "", "x", "⏎", "", "y", "averylong…", "+ 38"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["␣a\n1", "⏎\n2", "\\$x\n40"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+
+
+def test_counts_are_drawn_on_a_log_scale_with_different_lines_and_markers():
+    ax = filters.plot_counts(TOKENS, {"k": [50, 50, 50], "p": [1, 20, 300]})
+    assert ax.get_yscale() == "log"
+    assert "log" in ax.get_ylabel()
+    assert [list(line.get_ydata()) for line in ax.lines] == [[50, 50, 50], [1, 20, 300]]
+    assert len({line.get_linestyle() for line in ax.lines}) == len({line.get_marker() for line in ax.lines}) == 2
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["k", "p"]
+
+
+def test_mass_above_and_count_below():
+    upper, lower = filters.plot_mass_and_count(TOKENS, {"k": ([0.5, 0.7, 0.9], [50, 50, 50])})
+    assert list(upper.lines[0].get_ydata()) == [0.5, 0.7, 0.9]
+    assert list(lower.lines[0].get_ydata()) == [50, 50, 50]
+    assert (upper.get_ylabel(), upper.get_ylim()[0]) == ("mass kept", 0)
+
+
+def test_survivors_show_each_probability_and_a_cross_for_none():
+    ax = filters.plot_survivors(["cat", " dog"], {"model": [0.6, 0.4], "top_k=1": torch.tensor([1.0, 0.0])}, title="t")
+    assert texts(ax) == [".600", ".400", "1", "✗"]
+    assert sum(bool(p.get_hatch()) for p in ax.patches) == 1
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["model", "top_k=1"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["cat", "␣dog"]
+
+
+def test_pipeline_has_one_panel_per_stage():
+    axes = filters.plot_pipeline(["cat", "dog"], {"model": [0.6, 0.4], "top_k 1": [1.0, 0.0]})
+    assert [ax.get_title(loc="left") for ax in axes] == ["model", "top_k 1"]
+    assert [b.get_width() for b in axes[1].patches] == [1, 0]
+    assert texts(axes[1]) == ["1.000", "✗"]
+
+
+def test_strategies_draw_intervals_and_lone_points_differently():
+    (ax,) = filters.plot_strategies(["greedy", "drawn"], {"log p": ([-1, -3], [NAN, -3.5], [NAN, -2.5])})
+    (interval,) = ax.collections[0].get_segments()
+    np.testing.assert_allclose(interval, [[-3.5, 1], [-2.5, 1]])
+    marks = {line.get_marker(): (list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines}
+    assert marks == {"o": ([-3], [1]), "D": ([-1], [0])}
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["greedy", "drawn"]
+
+
+def draw_into(axes):
+    """Each function with Axes of the caller's."""
+    return [
+        (filters.plot_nuclei(TOKENS, CANDIDATES, SIZES, ax=axes[0]), axes[0]),
+        (filters.plot_counts(TOKENS, {"k": SIZES}, ax=axes[0]), axes[0]),
+        (filters.plot_mass_and_count(TOKENS, {"k": (SIZES, SIZES)}, axes=axes), axes),
+        (filters.plot_survivors(["a", "b"], {"m": [0.5, 0.5]}, ax=axes[0]), axes[0]),
+        (filters.plot_pipeline(["a", "b"], {"m": [0.5, 0.5], "n": [1, 0]}, axes=axes)[0], axes[0]),
+        (filters.plot_strategies(["a"], {"m": ([1], [0], [2]), "n": ([1], [NAN], [NAN])}, axes=axes)[0], axes[0]),
+    ]
+
+
+def test_every_function_draws_into_given_axes_and_can_be_drawn():
+    for number in range(6):
+        _, axes = plt.subplots(2, 1)
+        got, given = draw_into(axes)[number]
+        assert got is given
+        axes[0].figure.canvas.draw()
+    assert len(plt.get_fignums()) == 6
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: filters.plot_nuclei(TOKENS, CANDIDATES, [1]),
+        lambda: filters.plot_counts(TOKENS, {"k": [1]}),
+        lambda: filters.plot_survivors(TOKENS, {"k": [1]}),
+        lambda: filters.plot_pipeline(TOKENS, {"k": [1]}),
+        lambda: filters.plot_strategies(TOKENS, {"k": ([1], [1], [1])}),
+    ],
+)
+def test_numbers_must_match_the_names(call):
+    with pytest.raises(ValueError, match="3 names need 3 numbers"):
+        call()
