@@ -8,7 +8,7 @@ def main(arguments=None):
     """Run one command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gpt2lessons", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for run in (execute, index, bench, doctor, site):
+    for run in (execute, index, bench, doctor, site, kaggle):
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
         if run is execute:
@@ -17,7 +17,13 @@ def main(arguments=None):
             command.add_argument("--check", action="store_true", help="run only: write nothing")
         if run is bench:
             command.add_argument("--quick", action="store_true", help="fewer cases and tokens: about a minute")
-        if run is site:
+        if run is kaggle:
+            command.add_argument("--user", required=True, help="the Kaggle account that will own it")
+            command.add_argument(
+                "--wheels-for", metavar="PYTHON", help="download what the course requires, for 3.12 say"
+            )
+            command.add_argument("--model", help="a real GPT-2 on Kaggle: owner/model/framework/variation/version")
+        if run in (site, kaggle):
             command.add_argument("--out", type=Path, required=True, help="the folder to write to")
     options = parser.parse_args(arguments)
     return options.run(options)
@@ -60,6 +66,14 @@ def site(options):
     from gpt2lessons import site as pages
 
     print(*pages.write(options.out), sep="\n")
+    return 0
+
+
+def kaggle(options):
+    """Write the course for Kaggle: a dataset with its wheel, a kernel per lesson; print what publishes them."""
+    from gpt2lessons import kaggle as publishing
+
+    print(*publishing.write(options.out, options.user, wheels_for=options.wheels_for, model=options.model), sep="\n")
     return 0
 
 

@@ -37,6 +37,8 @@ MAY_IMPORT = {
     "index": {"notebooks"},
     "site": {"notebooks", "index"},
     "doctor": {"hub"},
+    "launch": set(),
+    "kaggle": {"doctor", "launch", "notebooks"},
     "bench": {"gpt2", "generation", "beam", "tuning", "models", "processors"},
 }
 ABOVE_EVERYTHING = {"widgets", "__main__", "__init__"}
