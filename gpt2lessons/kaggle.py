@@ -17,6 +17,7 @@ from gpt2lessons import doctor, launch, notebooks
 ROOT = Path(__file__).parent.parent
 DATASET = "gpt2lessons"
 ASSUMED = ("torch",)  # too large to attach (2 GB with its libraries), and Kaggle has it
+SOURCE_ONLY = ("rouge-score",)  # published without a wheel, so one is built; it is Python alone and runs everywhere
 _SOURCES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE.md")
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{1,48}")
 _MODEL = re.compile(r"[\w-]+/[\w-]+/\w+/[\w.-]+/\d+")
@@ -67,10 +68,13 @@ def build_wheel(folder):
 
 def download_wheels(folder, python):
     """Fetch every requirement but `ASSUMED`, with what it requires, as wheels for Linux and this version of Python."""
+    pins = ["-c", str(ROOT / "constraints.txt")]
+    _pip(["wheel", "--quiet", "--no-deps", *pins, "--wheel-dir", str(folder), *SOURCE_ONLY])
+    machine = ["--implementation=cp", f"--python-version={python}", "--platform=manylinux2014_x86_64"]
+    machine += [f"--platform=manylinux_2_{minor}_x86_64" for minor in (28, 17)]
     wanted = [r for r in doctor.requirements() if not r.startswith(ASSUMED)]
-    platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (28, 17)] + ["--platform=manylinux2014_x86_64"]
-    command = ["download", "--quiet", "--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
-    _pip([*command, *platforms, "-c", str(ROOT / "constraints.txt"), "-d", str(folder), *wanted])
+    command = ["download", "--quiet", "--only-binary=:all:", *machine, *pins, "--find-links", str(folder)]
+    _pip([*command, "--dest", str(folder), *wanted])
 
 
 def title_of(path):

@@ -118,7 +118,9 @@ def test_wheels_are_asked_for_kaggles_machine_without_torch(tmp_path, monkeypatc
     asked = []
     monkeypatch.setattr(kaggle, "_pip", asked.append)
     kaggle.download_wheels(tmp_path, "3.12")
-    (command,) = asked
+    build, command = asked
+    assert build[0] == "wheel"
+    assert build[-1] == "rouge-score", "there is no wheel of it to download"
     assert command[:2] == ["download", "--quiet"]
     assert {"--only-binary=:all:", "--python-version=3.12", "--platform=manylinux2014_x86_64"} <= set(command)
     assert [r for r in command if ">=" in r] == [r for r in doctor.requirements() if not r.startswith("torch")]
