@@ -77,25 +77,26 @@ def test_strategies_draw_intervals_and_lone_points_differently():
     assert [t.get_text() for t in ax.get_yticklabels()] == ["greedy", "drawn"]
 
 
-def draw_into(axes):
-    """Each function with Axes of the caller's."""
-    return [
-        (filters.plot_nuclei(TOKENS, CANDIDATES, SIZES, ax=axes[0]), axes[0]),
-        (filters.plot_counts(TOKENS, {"k": SIZES}, ax=axes[0]), axes[0]),
-        (filters.plot_mass_and_count(TOKENS, {"k": (SIZES, SIZES)}, axes=axes), axes),
-        (filters.plot_survivors(["a", "b"], {"m": [0.5, 0.5]}, ax=axes[0]), axes[0]),
-        (filters.plot_pipeline(["a", "b"], {"m": [0.5, 0.5], "n": [1, 0]}, axes=axes)[0], axes[0]),
-        (filters.plot_strategies(["a"], {"m": ([1], [0], [2]), "n": ([1], [NAN], [NAN])}, axes=axes)[0], axes[0]),
-    ]
+DRAWINGS = {
+    "nuclei": lambda axes: (filters.plot_nuclei(TOKENS, CANDIDATES, SIZES, ax=axes[0]), axes[0]),
+    "counts": lambda axes: (filters.plot_counts(TOKENS, {"k": SIZES}, ax=axes[0]), axes[0]),
+    "mass": lambda axes: (filters.plot_mass_and_count(TOKENS, {"k": (SIZES, SIZES)}, axes=axes), axes),
+    "survivors": lambda axes: (filters.plot_survivors(["a", "b"], {"m": [0.5, 0.5]}, ax=axes[0]), axes[0]),
+    "pipeline": lambda axes: (filters.plot_pipeline(["a", "b"], {"m": [0.5, 0.5], "n": [1, 0]}, axes=axes)[1], axes[1]),
+    "strategies": lambda axes: (
+        filters.plot_strategies(["a"], {"m": ([1], [0], [2]), "n": ([1], [NAN], [NAN])}, axes=axes)[1],
+        axes[1],
+    ),
+}
 
 
-def test_every_function_draws_into_given_axes_and_can_be_drawn():
-    for number in range(6):
-        _, axes = plt.subplots(2, 1)
-        got, given = draw_into(axes)[number]
-        assert got is given
-        axes[0].figure.canvas.draw()
-    assert len(plt.get_fignums()) == 6
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_every_function_draws_into_given_axes_and_can_be_drawn(name):
+    fig, axes = plt.subplots(2, 1, figsize=(8, 9))
+    got, given = DRAWINGS[name](axes)
+    assert got is given
+    fig.canvas.draw()
+    assert plt.get_fignums() == [fig.number]
 
 
 @pytest.mark.parametrize(
