@@ -25,7 +25,7 @@ def _logits():
 @exercise("Perplexity without the prompt")
 def perplexity(answer):
     """Examine `answer(logits (T, V), ids (T,), prompt_length) -> float`, the perplexity of what follows the prompt."""
-    for length in (2, 4, 1):
+    for length in (4, 2, 1):
         logits = _logits()
         got = as_number(call_untouched(answer, logits, _IDS.clone(), length), "the perplexity")
         table = logits.log_softmax(-1)
@@ -151,7 +151,7 @@ def choice(answer):
         ([11.0, 20.0, 8.9], 10.0),
     )
     rules = {
-        "the lowest perplexity wins again: with people's texts as the target it should not": lambda v, h: np.argmin(v),
+        "the lowest perplexity wins again: with reference texts as the target it should not": lambda v, h: np.argmin(v),
         "the highest perplexity wins; the target is in between": lambda v, h: np.argmax(v),
         "the differences are taken in perplexity, where twice as high counts more than half as high": lambda v, h: (
             np.argmin(np.abs(np.array(v) - h))
@@ -179,7 +179,7 @@ def choice(answer):
             raise WrongError(f"{problem}.", hint="Compare logarithms, and take the distance on either side.")
     for (values, human), g, r in zip(cases, got, right, strict=True):
         expect_value(int(g) if float(g).is_integer() else g, r, f"the choice for {values} and human {human}")
-    return "nearest to people's texts, on the scale where ratios count."
+    return "nearest to the reference texts, on the scale where ratios count."
 
 
 @exercise("Paired differences")

@@ -54,7 +54,7 @@ def plot_settings(names, values, low, high, *, line=None, line_label="", marked=
         ax.plot(values[i], place, shape, color=colour)
     if line is not None:
         ax.axvline(line, color=COLOURS["green"], ls="--", lw=2, label=line_label)
-        ax.legend(loc="upper right")
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
     ax.set_yticks(range(len(order)), [names[i] for i in order], fontsize=10)
     ax.set(xlabel=x_label, ylim=(len(order) - 0.4, -0.6))
     _log_axis(ax)
@@ -94,9 +94,9 @@ def plot_curse(printed, honest, *, x_label="perplexity", ax=None):
 
 
 def plot_front(names, x, y, on_front, *, human=None, labels=(), x_label="perplexity", y_label="distinct-2", ax=None):
-    """Draw settings as points, those on the Pareto front filled and joined, and `human` (x, y) as a star.
+    """Draw settings as points, those on the Pareto front filled and joined; `human` (x, y) is a star.
 
-    `labels` maps names to the offset (in points) at which they are written.
+    `human` stands for the reference texts; `labels` maps names to the offset (in points) at which they are written.
     """
     ax = new_axes(ax, width=8, height=5)
     x, y, on_front = _array(x), _array(y), np.asarray(on_front, dtype=bool)
@@ -105,7 +105,7 @@ def plot_front(names, x, y, on_front, *, human=None, labels=(), x_label="perplex
     ax.plot(x[~on_front], y[~on_front], "o", mfc="none", color=COLOURS["grey"], label="dominated")
     ax.plot(x[on_front], y[on_front], "o", color=COLOURS["blue"], label="on the Pareto front")
     if human is not None:
-        ax.plot(*human, "*", color=COLOURS["red"], markersize=17, label="written by people")
+        ax.plot(*human, "*", color=COLOURS["red"], markersize=17, label="reference texts")
     for name, offset in dict(labels).items():
         i = list(names).index(name)
         arrow = {"arrowstyle": "-", "color": COLOURS["grey"]}
@@ -125,7 +125,7 @@ def plot_temperature_curve(temperatures, perplexities, *, x_label="temperature",
     ax.plot(temperatures, perplexities, "o-", color=COLOURS["blue"], markersize=4)
     ax.plot(temperatures[best], perplexities[best], "D", color=COLOURS["red"], markersize=9)
     text = f"T = {temperatures[best]:.2f}: {perplexities[best]:.3g}"
-    ax.annotate(text, (temperatures[best], perplexities[best]), (0, 22), textcoords="offset points", ha="center")
+    ax.annotate(text, (temperatures[best], perplexities[best]), (12, 22), textcoords="offset points", ha="left")
     ax.axvline(1, color=COLOURS["grey"], lw=1, ls=":")
     ax.set(xlabel=x_label, ylabel="perplexity of the fixed text")
     return ax

@@ -16,7 +16,7 @@ class TuningExplorer(Twin):
     """Every setting of a `sweep`'s table as a point: perplexity to the right, distinct-2 upwards.
 
     `setting` (by name, the lowest perplexity first) and `text` choose what is read below the points. `prompts`, the
-    sweep's own list, shows what was continued; `human` = (perplexity, distinct-2) adds the point of people's texts.
+    sweep's own list, shows what was continued; `human` = (perplexity, distinct-2) adds the point of reference texts.
     The other objectives of the table are listed beside the chosen setting, with their intervals.
     """
 
@@ -99,7 +99,7 @@ class TuningExplorer(Twin):
                 )
         if self.human is not None:
             a, b = places[-1]
-            tip = f"written by people: perplexity {self.human[0]:.3g}, distinct-2 {self.human[1]:.3f}"
+            tip = f"reference texts: perplexity {self.human[0]:.3g}, distinct-2 {self.human[1]:.3f}"
             marks.append(
                 f'<text x="{a:.1f}" y="{b + 7:.1f}" text-anchor="middle" font-size="22" fill="#D55E00">★'
                 f"<title>{tip}</title></text>"

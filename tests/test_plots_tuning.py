@@ -1,0 +1,73 @@
+"""The figures of lesson 10 show the numbers that they are given, in the right place and order."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from gpt2lessons.plots import tuning
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def labels(axis):
+    return [t.get_text() for t in axis.get_ticklabels()]
+
+
+def test_grid_writes_every_score_into_its_cell_and_leaves_gaps():
+    scores = {(0, 0.8, 0.7): 9.18, (0, 0.9, 0.7): 15.6, (0, 0.9, 1.0): 38.0, (25, 0.8, 0.7): 7.07}
+    axes = tuning.plot_grid(scores, mark=(25, 0.8, 0.7))
+    shown = [{t.get_position(): t.get_text() for t in ax.texts} for ax in axes]
+    assert shown[0] == {(0, 0): "9.18", (1, 0): "–", (0, 1): "15.6", (1, 1): "38"}
+    assert shown[1] == {(0, 0): "7.07", (1, 0): "–", (0, 1): "–", (1, 1): "–"}
+    assert [ax.get_title(loc="left") for ax in axes] == ["top_k off", "top_k 25"]
+    assert [len(ax.patches) for ax in axes] == [0, 1]
+
+
+def test_settings_are_sorted_with_their_intervals_and_the_line():
+    ax = tuning.plot_settings(["b", "a"], [20, 10], [15, 8], [30, 12], line=40, line_label="target", marked=["b"])
+    assert labels(ax.yaxis) == ["a", "b"]
+    lines = [tuple(line.get_xdata()) for line in ax.lines]
+    assert lines[:4] == [(8, 12), (10,), (15, 30), (20,)]
+    assert ax.lines[3].get_marker() == "D"
+    assert set(ax.lines[4].get_xdata()) == {40}
+    assert ax.get_xscale() == "log"
+
+
+def test_winners_are_sorted_by_how_often_they_won():
+    ax = tuning.plot_winners(["seldom", "often"], [0.1, 0.9], marked=["seldom"])
+    assert labels(ax.yaxis) == ["often", "seldom"]
+    assert [bar.get_width() for bar in ax.patches] == [0.9, 0.1]
+    assert [bool(bar.get_hatch()) for bar in ax.patches] == [False, True]
+    assert [t.get_text() for t in ax.texts] == ["90%", "10%"]
+
+
+def test_curse_joins_each_score_with_its_own_later_mean():
+    ax = tuning.plot_curse([5.0, 3.0], [6.0, 7.0])
+    segments = {tuple(segment[:, 0]) for segment in ax.collections[0].get_segments()}
+    assert segments == {(3.0, 7.0), (5.0, 6.0)}
+    assert ax.lines[0].get_xdata().tolist() == [3, 5]
+
+
+def test_front_joins_only_its_own_points_from_left_to_right():
+    names, x, y = ["c", "a", "b"], [30.0, 3.0, 10.0], [0.9, 0.5, 0.4]
+    ax = tuning.plot_front(names, x, y, [True, True, False], human=(40, 0.95), labels={"a": (9, 9)})
+    assert ax.lines[0].get_xydata().tolist() == [[3, 0.5], [30, 0.9]]
+    assert ax.lines[1].get_xydata().tolist() == [[10, 0.4]]
+    assert ax.lines[3].get_xydata().tolist() == [[40, 0.95]]
+    assert ax.texts[0].xy == (3, 0.5)
+
+
+def test_temperature_curve_marks_its_minimum():
+    ax = tuning.plot_temperature_curve([0.5, 1.0, 1.5], [9.0, 4.0, 6.0])
+    assert ax.lines[1].get_xydata().tolist() == [[1, 4]]
+    assert ax.texts[0].get_text() == "T = 1.00: 4"
+
+
+def test_ticks_are_plain_numbers():
+    ax = tuning.plot_settings(["a", "b"], [10, 100], [9, 90], [11, 110])
+    assert {"10", "100"} <= set(labels(ax.xaxis))
+    assert all(np.isfinite(float(text)) for text in labels(ax.xaxis))
