@@ -1,0 +1,54 @@
+"""What differs from class to class: `class_parameters.json`, and the reports with one false claim made from it.
+
+`ClassParameters` is the first step of `nbgrader generate_assignment`: it writes the cell `class-parameters` of an
+assignment anew. `python class_parameters.py` writes it into the sources themselves, for the tests of this project.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import nbformat
+from nbgrader.preprocessors import NbGraderPreprocessor
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+CELL = "class-parameters"
+
+
+def parameters():
+    """Return the parameters of this class, {name: value}."""
+    return json.loads((HERE / "class_parameters.json").read_text("utf8"))
+
+
+def source(assignment, chosen):
+    """Return the source of the cell `class-parameters` of an assignment."""
+    import reports
+
+    lines = [f"CLASS = {json.dumps(chosen, ensure_ascii=False)}", "REPORT = {"]
+    lines += [
+        f"    {number}: ({json.dumps(claim, ensure_ascii=False)}, {value:.5g}),"
+        for number, (claim, value) in enumerate(reports.report(assignment, chosen), start=1)
+    ]
+    return "\n".join([*lines, "}"])
+
+
+def rewrite(notebook, assignment, chosen):
+    """Give the cell `class-parameters` of `notebook` this class's content."""
+    for cell in notebook.cells:
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == CELL:
+            cell.source = source(assignment, chosen)
+    return notebook
+
+
+class ClassParameters(NbGraderPreprocessor):
+    """Writes the parameters of this class into an assignment, before anything else is done to it."""
+
+    def preprocess(self, nb, resources):
+        """Return the notebook with this class's cell."""
+        return rewrite(nb, resources["nbgrader"]["assignment"], parameters()), resources
+
+
+if __name__ == "__main__":
+    for path in sorted(HERE.glob("source/*/*.ipynb")):
+        nbformat.write(rewrite(nbformat.read(path, 4), path.stem, parameters()), path)

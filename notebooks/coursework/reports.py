@@ -1,0 +1,104 @@
+"""A colleague's report for each assignment: six numbers, one of them false, in an order that depends on the class.
+
+Each claim is (sentence, true value, false value); the false value is what a plausible mistake gives, and is used for
+one claim only. A claim whose false value happens to be close to the true one is never chosen to be false.
+"""
+
+import math
+import random
+import statistics
+
+import gpt2lessons as gl
+from gpt2lessons.toy import random_toy
+
+
+def report(assignment, chosen):
+    """Return [(claim, value)] in the order of the report."""
+    makers = {"ps1": tokens_and_sizes, "ps2": sampling, "ps3": search, "ps4": evaluation}
+    claims = makers[assignment[:3]](chosen)
+    draw = random.Random(f"{assignment} {chosen['seed']}")
+    draw.shuffle(claims)
+    candidates = [i for i, (_, true, false) in enumerate(claims) if abs(true - false) > 0.02 * max(1, abs(true))]
+    lie = draw.choice(candidates)
+    return [(claim, false if i == lie else true) for i, (claim, true, false) in enumerate(claims)]
+
+
+def tokens_and_sizes(chosen):
+    """Claims about the model and what it makes of the opening."""
+    lm = gl.load("gpt2-mini")
+    config, opening, word = lm.model.config, chosen["opening"], chosen["word"]
+    tokens, size = lm.encode(opening).shape[1], len(opening.encode("utf8"))
+    whole = sum(p.numel() for p in lm.model.parameters())
+    share = config.vocab_size * config.n_embd / whole
+    pieces = [lm.encode(w).shape[1] for w in (word, " " + word)]
+    cached = 2 * config.n_layer * tokens * config.n_embd
+    return [
+        ("how many bytes of the opening one token stands for, on average", size / tokens, size / len(opening.split())),
+        (
+            "how many tokens the word has at the beginning of a text",
+            *pieces,
+        ),
+        ("the share of the parameters that the table wte holds", share, 1 - share),
+        ("how many numbers the key-value cache holds after the opening", cached, cached // 2),
+        ("how many attention weights of one head are not 0", tokens * (tokens + 1) // 2, tokens * tokens),
+        ("the length of one head's query vector", config.n_embd // config.n_head, config.n_head),
+    ]
+
+
+def sampling(chosen):
+    """Claims about drawing from a toy model."""
+    toy = random_toy(chosen["seed"], vocab_size=6)
+    probs = sorted((float(p) for p in toy.next_probs("w0").values()), reverse=True)
+    cool, hot = ([p**power / sum(q**power for q in probs) for p in probs] for power in (2, 0.5))
+    nucleus = len(toy.next_probs("w0", top_p=0.7))
+    best, entropy, missed = float(toy.greedy("w0", 2).prob), toy.entropy("w0"), 1 - probs[0]
+    return [
+        ("the entropy of the next word after w0, in nats", entropy, entropy / math.log(2)),
+        ("the largest probability after w0 at temperature 0.5", cool[0], hot[0]),
+        ("the largest probability after w0 with top_k=3", probs[0] / sum(probs[:3]), probs[0]),
+        ("how many words top_p=0.7 keeps after w0", nucleus, nucleus - 1),
+        ("the probability of the two words that greedy search writes after w0", best, best**0.5),
+        ("the probability that 10 draws after w0 never give its most probable word", missed**10, missed),
+    ]
+
+
+def search(chosen):
+    """Claims about searching in a toy model, three words after w0 w1."""
+    toy = random_toy(chosen["seed"], context=2)
+    greedy, best = toy.greedy("w0 w1", 3), toy.best_sequence("w0 w1", 3)
+    two = gl.beam_search(toy, toy.encode("w0 w1"), num_beams=2, max_new_tokens=3)
+    gain = two.hypotheses[0].log_prob - greedy.log_prob
+    return [
+        ("the log-probability of what greedy search writes, in nats", greedy.log_prob, greedy.log_prob / 3),
+        ("the log-probability of the most probable three words, in nats", best.log_prob, best.log_prob / math.log(2)),
+        ("the score of what greedy search writes, with length_penalty=2", greedy.log_prob / 9, greedy.log_prob / 6),
+        ("how many next-word distributions a search with 2 beams needs", two.tree.rows, two.tree.rows + 1),
+        ("how many texts of three words there are", 5**3, 3**5),
+        ("how many nats more log-probable the result of 2 beams is than greedy's", gain, math.exp(gain)),
+    ]
+
+
+def measured(chosen):
+    """Return the made-up scores of two settings on the same twelve openings, two lists."""
+    draw = random.Random(chosen["seed"])
+    first = [round(draw.gauss(20, 4), 1) for _ in range(12)]
+    return first, [round(x + draw.gauss(1, 2), 1) for x in first]
+
+
+def evaluation(chosen):
+    """Claims about the opening, as the model scores it, and about two lists of scores."""
+    lm = gl.load("gpt2-mini")
+    first, second = measured(chosen)
+    total = gl.scoring.token_log_probs(lm, lm.encode(chosen["opening"])).double().sum().item()
+    scored = lm.encode(chosen["opening"]).shape[1] - 1
+    spread, wins = statistics.stdev(first), sum(b > a for a, b in zip(first, second, strict=True))
+    all_pairs = sum(b > a for a in first for b in second)
+    gain = statistics.mean(second) - statistics.mean(first)
+    return [
+        ("the perplexity of the opening", math.exp(-total / scored), math.exp(-total / (scored + 1))),
+        ("the bits per scored token of the opening", -total / scored / math.log(2), -total / scored),
+        ("the standard error of the mean of FIRST", spread / 12**0.5, spread),
+        ("the mean gain of SECOND over FIRST", gain, -gain),
+        ("the share of openings on which SECOND is higher", wins / 12, all_pairs / 144),
+        ("the probability of the opening after its first token, as a log, in nats", total, total / math.log(10)),
+    ]

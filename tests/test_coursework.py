@@ -1,0 +1,95 @@
+"""The graded coursework: every question's tests are proven, and the real nbgrader runs the whole cycle."""
+
+import importlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from coursework import hostile
+
+COURSEWORK = Path(__file__).parent.parent / "notebooks" / "coursework"
+SETS = sorted(path.stem for path in COURSEWORK.glob("source/*/*.ipynb"))
+SOLUTION = re.compile(r"^ *### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION\n?", re.S | re.M)
+HIDDEN = re.compile(r"^ *### BEGIN HIDDEN TESTS\n(.*?)^ *### END HIDDEN TESTS\n?", re.S | re.M)
+
+
+def cells(name):
+    """The cells of an assignment's source, {id: cell}."""
+    notebook = json.loads((COURSEWORK / "source" / name / f"{name}.ipynb").read_text("utf8"))
+    return {c["id"]: {**c, "source": "".join(c["source"])} for c in notebook["cells"]}
+
+
+def kind(cell):
+    return cell["metadata"]["nbgrader"]
+
+
+def model_answer(name, question):
+    """The instructor's answer, without its markers."""
+    return re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", cells(name)[question]["source"], flags=re.M)
+
+
+def answers(name):
+    return importlib.import_module(f"coursework.{name}").ANSWERS
+
+
+def changed(name, question, changes):
+    """The model answer with `changes` made, each of which must apply; or the new answer that `changes` is."""
+    if isinstance(changes, str):
+        return changes
+    source = model_answer(name, question)
+    for old, new in changes:
+        assert source.count(old) >= 1, f"{old!r} is not in the model answer of {name} {question}"
+        source = source.replace(old, new)
+    return source
+
+
+_given = {}
+
+
+def complaint(name, question, answer):
+    """Run the question's tests on `answer` in this process; return the message, "" if all pass."""
+    if name not in _given:
+        given = {}
+        for cell in cells(name).values():
+            if cell["cell_type"] == "code" and not kind(cell)["grade"] and not kind(cell)["solution"]:
+                exec(cell["source"], given)
+        _given[name] = given
+    space = dict(_given[name])
+    try:
+        exec(answer, space)
+        exec(cells(name)[f"{question}-test"]["source"], space)
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+QUESTIONS = [(name, q) for name in SETS for q in answers(name)]
+MISTAKES = [(name, q, mistake) for name, q in QUESTIONS for mistake in answers(name)[q]["mistakes"]]
+
+
+@pytest.mark.parametrize(("name", "question"), QUESTIONS)
+def test_model_answer_and_a_different_one_are_right(name, question):
+    assert complaint(name, question, model_answer(name, question)) == ""
+    assert complaint(name, question, answers(name)[question]["alternative"]) == ""
+
+
+@pytest.mark.parametrize(("name", "question", "mistake"), MISTAKES)
+def test_mistake_loses_the_points_with_its_own_message(name, question, mistake):
+    changes, message = answers(name)[question]["mistakes"][mistake]
+    said = complaint(name, question, changed(name, question, changes))
+    assert said
+    assert re.search(message, said), said
+
+
+@pytest.mark.parametrize(("name", "question"), QUESTIONS)
+def test_each_question_has_five_mistakes_with_messages_of_their_own(name, question):
+    mistakes = answers(name)[question]["mistakes"].values()
+    messages = {complaint(name, question, changed(name, question, changes)) for changes, message in mistakes if message}
+    assert len(messages) >= 5, messages
+
+
+@pytest.mark.parametrize("question", hostile.HARD_CODED)
+@pytest.mark.parametrize("kind_of_cheat", ["HARD_CODED", "YES"])
+def test_answers_copied_from_the_visible_tests_and_objects_that_equal_everything_fail(question, kind_of_cheat):
+    assert complaint("ps2_decoding", question, getattr(hostile, kind_of_cheat)[question])
