@@ -3,7 +3,6 @@
 It looks with Python's own library alone, so that it can also speak where nothing is installed yet.
 """
 
-import hashlib
 import importlib
 import importlib.metadata
 import os
@@ -15,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt2lessons import hub
+from gpt2lessons import checksums, hub
 
 MINI = Path(__file__).parent / "assets" / "gpt2-mini"
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
@@ -160,15 +159,8 @@ def _bundled_model():
         mend = f'git -C "{PROJECT.parent}" checkout -- gpt2lessons/assets'
     else:
         mend = "install the course again, as its README says"
-    bad = []
-    listed = [line.split() for line in (MINI / "SHA256SUMS").read_text("utf8").splitlines()]
-    for wanted, name in listed:
-        if not (MINI / name).is_file():
-            bad.append(Finding(False, f"gpt2-mini: {name} is missing", mend))
-        elif (have := sha256(MINI / name)) != wanted:
-            what = f"gpt2-mini: {name} is damaged (SHA-256 {have[:12]}…, should be {wanted[:12]}…)"
-            bad.append(Finding(False, what, mend))
-    return bad or [Finding(True, f"gpt2-mini: {len(listed)} files, every checksum right")]
+    bad = [Finding(False, f"gpt2-mini: {fault}", mend) for fault in checksums.faults(MINI)]
+    return bad or [Finding(True, "gpt2-mini: every file there, every checksum right")]
 
 
 def _family():
@@ -181,14 +173,8 @@ def _family():
                 yield Finding(True, f"{name} is not in the cache: lessons use gpt2-mini", f"{step}  (548 MB)")
         elif checkpoint.sha256 is None or folder.name != checkpoint.revision:
             yield Finding(True, f"{name} is in the cache (no checksum known for commit {folder.name[:7]})")
-        elif sha256(folder / "model.safetensors") == checkpoint.sha256:
+        elif checksums.digest(folder / "model.safetensors") == checkpoint.sha256:
             yield Finding(True, f"{name} is in the cache, its checksum right")
         else:
             what = f"{name} in the cache is damaged: its SHA-256 is not {checkpoint.sha256[:12]}…"
             yield Finding(False, what, f'delete {folder}, then gl.load("{name}")')
-
-
-def sha256(path):
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,14 +4,16 @@ Only `download` uses the network. It keeps what came so far, so that asking agai
 where every other Hugging Face library finds them too. `huggingface_hub` itself starts over after an interruption.
 """
 
+import errno
 import functools
-import hashlib
 import json
 import os
 import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+
+from gpt2lessons import checksums
 
 PATIENCE = 10  # seconds until a hub that does not answer counts as out of reach
 _OPTIONAL = ("tokenizer_config.json", "generation_config.json")
@@ -211,6 +213,8 @@ def _fetch(url, repo, partial, size, tick, cancel):
             if answer.status_code not in (200, 206):
                 partial.unlink(missing_ok=True)
                 raise ConnectionError(f"the hub answered with error {answer.status_code}. Run this again later.")
+            if answer.headers.get("content-type", "").startswith("text/html"):
+                raise ConnectionError(f"a web page came in place of a file: probably a proxy or log-in page. {_ADVICE}")
             have = have if answer.status_code == 206 else 0
             with partial.open("ab" if have else "wb") as file:
                 for piece in answer.iter_raw():
@@ -219,7 +223,9 @@ def _fetch(url, repo, partial, size, tick, cancel):
                     tick(have)
                     if cancel is not None and cancel.is_set():
                         raise CancelledError("Cancelled. What came so far is kept: run this again to go on.")
-    except (OSError, CancelledError):
+    except (OSError, CancelledError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise OSError("the disk is full. What came so far is kept: make room, then run this to go on.") from error
         raise
     except Exception as error:  # the HTTP library's own errors, whose module depends on its version
         raise ConnectionError("the connection broke. What came so far is kept: run this again to go on.") from error
@@ -230,22 +236,23 @@ def _verify(partial, size, etag):
     have, etag = partial.stat().st_size, etag.strip('"')
     if have < size:
         raise ConnectionError("the connection ended too early. What came so far is kept: run this again to go on.")
-    if len(etag) in (40, 64):
-        digest = hashlib.sha256() if len(etag) == 64 else hashlib.sha1(b"blob %d\0" % have, usedforsecurity=False)
-        with partial.open("rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-    if (size and have > size) or (len(etag) in (40, 64) and digest.hexdigest() != etag):
+    found = checksums.digest(partial, git=len(etag) == 40) if len(etag) in (40, 64) else etag
+    if (size and have > size) or found != etag:
         partial.unlink()
         raise ValueError(
-            "the file that came is not the one announced (its checksum differs), so it was thrown away. Run this "
+            f"the file that came is not the one announced (its checksum differs: {found[:12]}…, not {etag[:12]}…), so "
+            "it was thrown away. Run this "
             "again; if it happens twice, something on the way changes downloads, for example a proxy."
         )
 
 
 def _make_room(storage, folder, total):
-    for place in (folder, storage / "blobs"):
-        place.mkdir(parents=True, exist_ok=True)
+    try:
+        for place in (folder, storage / "blobs"):
+            place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        advice = "Set the variable HF_HOME to a folder of yours, before Jupyter starts."
+        raise OSError(f"nothing can be written to {cache_folder()} ({error.strerror}). {advice}") from error
     free = shutil.disk_usage(storage).free
     if free < total:
         raise OSError(f"the download needs {total / 1e6:,.0f} MB, but the disk has {free / 1e6:,.0f} MB free.")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from gpt2lessons import hub
+from gpt2lessons import checksums, hub
 
 MINI = Path(__file__).parent / "assets" / "gpt2-mini"
 KAGGLE_INPUT = Path("/kaggle/input")
@@ -167,6 +167,13 @@ def _open(name, folder, source):
     """Read a folder; whatever is wrong with it becomes a sentence."""
     import transformers
 
+    if int(transformers.__version__.partition(".")[0]) < 5:
+        raise ImportError(
+            f"transformers {transformers.__version__} is too old for this course, which needs 5.0 or newer. Run "
+            'pip install "transformers>=5.0" and start the kernel again; python -m gpt2lessons doctor looks further.'
+        )
+    if folder == MINI and (faults := checksums.faults(folder)):
+        raise ValueError(f"the bundled model is not as it was: {faults[0]}. Install the course again.")
     config = _complain(name, folder)
     transformers.utils.logging.disable_progress_bar()
     before = transformers.utils.logging.get_verbosity()

@@ -38,8 +38,9 @@ def write_tiny_gpt2(folder, *, vocab_size=8449, n_layer=2, n_embd=16, seed=0):
 class FakeHub:
     """`files` {path: bytes} of the one model `owner/tiny`; `requests`: what was asked for; `faults`: what goes wrong.
 
-    Faults: "html" (every answer is a log-in page), "cut" (weights end after a third), "corrupt" (one byte differs),
-    "no range" (Range is ignored), "error 503", "slow" (weights come in small pieces).
+    Faults: "html" (every answer is a log-in page), "html file" (the weights themselves are one), "cut" (weights end
+    after a third), "corrupt" (one byte differs), "no range" (Range is ignored), "error 503", "slow" (weights come in
+    small pieces).
     """
 
     def __init__(self, folder):
@@ -60,6 +61,8 @@ class FakeHub:
         if (data := self.files.get(parts[4])) is None:
             return self._send(handler, 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, b"")
         large = parts[4].endswith(".safetensors")
+        if large and handler.command == "GET" and "html file" in self.faults:
+            return self._send(handler, 200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>Please log in</html>")
         git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
         tag = hashlib.sha256(data).hexdigest() if large else git
         headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{tag}"', "X-Linked-Size": str(len(data))}

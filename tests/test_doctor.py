@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gpt2lessons import __main__, doctor, hub
+from gpt2lessons import __main__, checksums, doctor, hub
 
 ROOT = Path(__file__).parent.parent
 
@@ -219,7 +219,7 @@ def cached_gpt2(machine, revision, monkeypatch, content=b"weights"):
         (folder / name).write_text("{}")
     (folder / "model.safetensors").write_bytes(content)
     checkpoint = hub.FAMILY["gpt2"]
-    monkeypatch.setitem(hub.FAMILY, "gpt2", replace(checkpoint, sha256=doctor.sha256(folder / "model.safetensors")))
+    monkeypatch.setitem(hub.FAMILY, "gpt2", replace(checkpoint, sha256=checksums.digest(folder / "model.safetensors")))
     return folder
 
 
