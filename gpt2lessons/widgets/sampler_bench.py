@@ -10,7 +10,7 @@ import torch
 from gpt2lessons import processors
 from gpt2lessons.plots.sampling import plot_distribution
 from gpt2lessons.plots.style import visible
-from gpt2lessons.widgets.base import Twin, escape
+from gpt2lessons.widgets.base import Twin, escape, token_html
 
 _KS = [1, 2, 3, 4, 5, 7, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000]
 _STAGES = {
@@ -191,7 +191,7 @@ class SamplerBench(Twin):
             now = f"<td>–</td><td>✗ {gone}</td>" if gone else _cells(after[i], longest, "#0072B2")
             rows.append(
                 f'<tr{style}><td>{rank}</td><th scope="row" style="text-align:right;white-space:nowrap">'
-                f"{mark}{escape(visible(self.lm.decode([i])))}</th>{_cells(before[i], longest, '#767676')}{now}</tr>"
+                f"{mark}{token_html(self.lm.decode([i]))}</th>{_cells(before[i], longest, '#767676')}{now}</tr>"
             )
         head = '<th>rank</th><th>token (▶ drawn)</th><th colspan="2">model</th><th colspan="2">drawn from</th>'
         return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

@@ -5,7 +5,7 @@ import ipywidgets
 from gpt2lessons.plots.evaluation import SURPRISAL_CLASSES, UNSCORED, plot_surprisal, surprisal_class
 from gpt2lessons.plots.style import visible
 from gpt2lessons.scoring import bits_per_byte, surprisal
-from gpt2lessons.widgets.base import Twin, escape
+from gpt2lessons.widgets.base import Twin, escape, token_html
 
 _DEFAULT = "Once upon a time there was a king who had three telephones."
 
@@ -39,7 +39,7 @@ class SurprisalPainter(Twin):
         tokens, bits = self.measure()
         painted = "".join(self._token(t, b) for t, b in zip(tokens, bits, strict=True))
         scored = sorted(((b, i) for i, b in enumerate(bits) if b is not None), reverse=True)
-        worst = ", ".join(f"{_name(tokens[i])} (token {i + 1}, {b:.1f} bits)" for b, i in scored[:3])
+        worst = ", ".join(f"{token_html(tokens[i])} (token {i + 1}, {b:.1f} bits)" for b, i in scored[:3])
         total = sum(b for b, _ in scored)
         per_byte = bits_per_byte(
             self.lm,
@@ -62,7 +62,7 @@ class SurprisalPainter(Twin):
         below = "" if bits is None else f"{bits:.1f}"
         number = f'<sub style="font-size:.65em;padding-left:.25em">{below}</sub>' if self.numbers.value else ""
         look = f"background:{colour};color:black;border:1px solid #767676;padding:2px 3px;margin:0 1px;white-space:pre"
-        return f'<span title="{escape(shown)}" style="{look}">{_name(token)}{number}</span><wbr>'
+        return f'<span title="{escape(shown)}" style="{look}">{token_html(token)}{number}</span><wbr>'
 
     def picture(self):
         """Return the painted text as a matplotlib Figure."""
@@ -83,7 +83,3 @@ def _legend():
         for c, name in [UNSCORED, *((c, name) for _, c, name in SURPRISAL_CLASSES)]
     )
     return f"<p><small>surprisal: {' '.join(boxes)}</small></p>"
-
-
-def _name(token):
-    return escape(visible(token).replace(r"\$", "$"))
