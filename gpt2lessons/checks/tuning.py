@@ -58,10 +58,6 @@ def perplexity(answer):
             "this is the mean surprisal; the last step is missing": (-kept.mean(), "exp of it is the perplexity."),
             "the surprisals are added up, but not averaged": ((-kept.sum()).exp(), "Divide by what is scored."),
             "the sign is lost: perplexity is at least 1": (kept.mean().exp(), "Surprisal is minus the logarithm."),
-            "the logits were taken for log-probabilities": (
-                (-logits[torch.arange(5), _IDS[1:]][length - 1 :].mean()).exp(),
-                "log_softmax makes log-probabilities of them.",
-            ),
         }
         if length > 1:
             mistakes |= {
@@ -159,10 +155,6 @@ def choice(answer):
         "only settings below the human value are considered": lambda v, h: np.argmax([x if x <= h else -1 for x in v]),
         "only settings above the human value are considered": lambda v, h: np.argmin(
             [x if x >= h else math.inf for x in v]
-        ),
-        "the distance has lost its absolute value": lambda v, h: np.argmin(np.log(v) - math.log(h)),
-        "it is the ratio to the human value that is smallest, whichever side of 1": lambda v, h: np.argmin(
-            np.array(v) / h
         ),
         "that is the farthest from the human value, not the nearest": lambda v, h: np.argmax(
             np.abs(np.log(v) - math.log(h))
