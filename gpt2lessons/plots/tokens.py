@@ -27,10 +27,11 @@ def _draw_levels(levels, ax):
     """Draw rows of cells (label, bytes, fill, whether it has a thick frame), from the left."""
     total = sum(cell[1] for cell in levels[0][1])
     ax = new_axes(ax, width=min(11, 2.2 + 0.42 * total), height=0.3 + 0.55 * len(levels))
+    inches = max(7.5, 0.9 * ax.figure.get_size_inches()[0])  # about how wide the rows become
     for row, (name, cells) in enumerate(levels):
         left = 0
         for label, width, fill, picked in cells:
-            _box(ax, left, row, width, label, fill, picked=picked, room=7.5 * width / max(total, 1))
+            _box(ax, left, row, width, label, fill, picked=picked, room=inches * width / max(total, 1))
             left += width
         ax.text(-0.015 * total, row, name, ha="right", va="center")
     return _blank(ax, total, len(levels))
