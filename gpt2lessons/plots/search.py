@@ -106,6 +106,7 @@ def plot_token_log_probs(lines, *, ax=None):
         look = {"color": COLOURS[colour], "marker": marker, "linestyle": dash, "markersize": 4}
         ax.plot(range(1, len(values) + 1), values, label=label, **look)
     ax.set(xlabel="token", ylabel="log-probability (nats)")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=11, ncols=2)
     return ax
 
@@ -116,7 +117,7 @@ def plot_by_width(widths, values, *, ylabel, greedy=None, ax=None):
     ax.plot(widths, values, marker="o", color=COLOURS["blue"], label="beam search")
     if greedy is not None:
         ax.axhline(greedy, color=COLOURS["red"], linestyle="--", label="greedy")
-        ax.legend(loc="lower right")
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
     ax.set(xlabel="num_beams", ylabel=ylabel)
     ax.set_xticks([w for w in widths if w == 1 or w % 5 == 0 or len(widths) < 11])
     return ax
