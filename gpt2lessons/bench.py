@@ -202,4 +202,23 @@ def run(*, quick=False, turns=None):
     for name in dict.fromkeys(case.model for case in table):
         ours, theirs = (peak_memory(side, name) / 1e6 for side in ("ours", "theirs"))
         print(f"{name:5} ours {ours:7.0f}   transformers {theirs:7.0f}", flush=True)
+    print("\ntuning: texts per second, written and scored, 27 settings in one sweep and one after another")
+    for name in dict.fromkeys(case.model for case in table):
+        sweep, loop, ratio = tuning_speed(name)
+        print(f"sweep {name:5} ours {sweep:7.2f}   transformers {loop:7.2f}   ratio {ratio:.1f}", flush=True)
     return 0
+
+
+def tuning_speed(name):
+    """Return (sweep's, loop's, ratio) texts per second; the 124M model writes fewer and shorter texts."""
+    from gpt2lessons.models import LanguageModel, load
+    from gpt2lessons.tuning.speed import texts_per_second
+
+    mini = load("gpt2-mini")
+    if name == "mini":
+        mini.model.generation_config.eos_token_id = None
+        return texts_per_second(mini, samples_per_setting=4, max_new_tokens=40, loop_settings=9)
+    # the mini's tokenizer writes the prompt; what random weights answer is not worth reading
+    large = type("Wordless", (LanguageModel,), {"decode": lambda self, ids: ""})
+    lm = large(models(name)[1], mini.tokenizer, name, "random weights")
+    return texts_per_second(lm, samples_per_setting=1, max_new_tokens=16, loop_settings=3)

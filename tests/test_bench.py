@@ -67,12 +67,14 @@ def test_the_table_is_printed(pair, monkeypatch, capsys):
     monkeypatch.setattr(bench, "models", lambda name: pair)
     monkeypatch.setattr(bench, "bandwidth", lambda megabytes: 1e9)
     monkeypatch.setattr(bench, "peak_memory", lambda side, name: {"ours": 1e6, "theirs": 2e6}[side])
+    monkeypatch.setattr(bench, "tuning_speed", lambda name: (30.0, 2.0, 15.0))
     assert __main__.main(["bench", "--quick"]) == 0
     shown = capsys.readouterr().out
     lines = [x for x in shown.splitlines() if x.startswith(("mini", "124M"))]
     assert len(lines) == len(bench.cases(quick=True)) + 2
     assert "memory read at 1.0 GB/s" in shown
     assert "ours       1   transformers       2" in shown
+    assert "sweep mini  ours   30.00   transformers    2.00   ratio 15.0" in shown
     assert all(math.isfinite(float(x.split()[-1].rstrip("%"))) or "equal" in x for x in lines if "equal" not in x)
 
 

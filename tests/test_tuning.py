@@ -305,3 +305,13 @@ def test_an_interval_over_prompts_counts_each_prompt_once():
     assert (prompts["score_low"][0], prompts["score_high"][0]) == (0, 10)
     with pytest.raises(ValueError, match="'texts' or 'prompts'"):
         summarize(table, over="words")
+
+
+def test_the_speed_section_counts_the_texts_of_both_sides(mini):
+    from gpt2lessons.tuning import speed
+
+    arguments = {"samples_per_setting": 1, "max_new_tokens": 2, "loop_settings": 3, "turns": 1}
+    sweep_rate, loop_rate, ratio = speed.texts_per_second(mini, **arguments)
+    assert sweep_rate > 0
+    assert math.isclose(ratio, sweep_rate / loop_rate)
+    assert len(speed.loop(mini, SearchSpace(top_k=[1, 2]).grid(), "Once", 2)) == 2
