@@ -60,7 +60,7 @@ class StrategyComparer(Twin):
         self.preset = ipywidgets.Dropdown(options=[*self.presets, _OWN], description="show", **_WIDE)
         flat = {"description_width": "0px"}
         self.chosen = {
-            name: ipywidgets.Checkbox(False, description=name, style=flat, layout={"width": "20em"})
+            name: ipywidgets.Checkbox(False, description=name, style=flat, layout={"width": "25em"})
             for name in self.strategies
         }
         self._setting = False
