@@ -67,8 +67,8 @@ def test_overlap_marks_shared_ngrams_by_more_than_colour(n):
     ax = evaluation.plot_overlap(candidate, reference, spans, n=n)
     assert texts(ax).count("✓") == 2 * (4 - n)
     widths = [line.get_linewidth() for line in ax.lines]
-    assert sorted(set(widths)) == [1.5, 5]
-    assert widths.count(5) == 2 * (4 - n)
+    assert sorted(set(widths)) == [1.5, 9]
+    assert widths.count(9) == 2 * (4 - n)
 
 
 def test_decoders_draw_a_panel_per_measure_with_the_reference_line():

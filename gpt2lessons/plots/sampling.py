@@ -26,8 +26,8 @@ def plot_lottery(words, probs, draws=(), *, ax=None):
             ax.annotate(text, (centre, -0.5), (centre, -1.35), ha="center", va="center", arrowprops=box, fontsize=11)
         left += width
     for u in _array(draws).ravel():
-        ax.plot(u, 0.62, marker="v", color="black", markersize=9, clip_on=False)
-        ax.text(u, 0.82, f"{u:.2f}", ha="center", va="bottom", fontsize=11)
+        ax.plot(u, 0.74, marker="v", color="black", markersize=9, clip_on=False)
+        ax.text(u, 0.96, f"{u:.2f}", ha="center", va="bottom", fontsize=11)
     ax.set(xlim=(0, 1), ylim=(-1.8, 1.25), yticks=[], xlabel="random number u between 0 and 1")
     ax.spines["left"].set_visible(False)
     return ax
