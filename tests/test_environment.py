@@ -53,7 +53,9 @@ def conda_entries(path):
     return {CONDA_NAMES.get(name, canonicalize_name(name)): version for name, version in found.items()}
 
 
-@pytest.mark.parametrize("path", [ROOT / "environment.yml", ROOT / "binder" / "environment.yml"], ids=["root", "binder"])
+@pytest.mark.parametrize(
+    "path", [ROOT / "environment.yml", ROOT / "binder" / "environment.yml"], ids=["root", "binder"]
+)
 def test_conda_environments_pin_the_same_versions(path):
     entries = conda_entries(path)
     wanted = {canonicalize_name(r.name) for r in requirements()}
@@ -64,5 +66,5 @@ def test_conda_environments_pin_the_same_versions(path):
 
 def test_each_dependency_of_environment_yml_says_what_it_is_for():
     lines = (ROOT / "environment.yml").read_text().splitlines()
-    entries = [line for line in lines if line.strip().startswith("- ") and "conda-forge" not in line and line[-1] != ":"]
-    assert [line for line in entries if " # " not in line] == []
+    entries = [line for line in lines if line.strip().startswith("- ") and line[-1] != ":"]
+    assert [line for line in entries if " # " not in line and "conda-forge" not in line] == []
