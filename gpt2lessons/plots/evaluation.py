@@ -115,7 +115,8 @@ def plot_overlap(candidate, reference, spans, *, n=1, ax=None):
             ax.text(left + w / 2 - 0.07, top + 0.3, visible(word), ha="center", va="center", size=10, color="black")
         for i, hit in enumerate(shared):
             left, right, y = lefts[i] + 0.1, lefts[i + n] - 0.25, top + 0.78 + 0.3 * (i % n)
-            ax.plot([left, right], [y, y], color=COLOURS["green"] if hit else COLOURS["light"], lw=9 if hit else 1.5)
+            colour, thick = (COLOURS["green"], 9) if hit else (COLOURS["light"], 1.5)
+            ax.plot([left, right], [y, y], color=colour, lw=thick, solid_capstyle="butt")
             if hit:
                 ax.text(
                     (left + right) / 2, y + 0.06, "✓", ha="center", va="center", size=10, color="white", weight="bold"
