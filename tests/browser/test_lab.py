@@ -138,7 +138,9 @@ def saved(cells):
 def open_lesson(page, address, lesson):
     page.goto(f"{address}/lab/tree/{lesson.name}?reset", wait_until="domcontentloaded")
     page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell")
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    page.wait_for_selector(".jp-StatusBar-Widget >> text=/[|] Idle/")  # a kernel is there and waits
+    prose = "[...document.querySelectorAll('.jp-MarkdownCell')]"
+    page.wait_for_function(f"{prose}.every(c => c.querySelector('.jp-RenderedMarkdown')?.innerText.trim())")
 
 
 def run_all(page):
