@@ -25,6 +25,9 @@ _WIDE = {"style": {"description_width": "9em"}, "layout": {"width": "30em", "mar
 _DRAWN = ' style="outline:1px solid currentColor"'
 
 
+_TABLE = '<table style="border-collapse:separate;border-spacing:0.6em 0.1em">'  # headings that do not touch
+
+
 class SamplerBench(Twin):
     """Move temperature, top-k, top-p, min-p and typical-p, put them in another order, and see the next token and text.
 
@@ -176,7 +179,7 @@ class SamplerBench(Twin):
                 label, cells = f"{place}. {name} off", '<td colspan="3">–</td>'
             rows.append(f'<tr><th scope="row" style="text-align:left">{label}</th>{cells}</tr>')
         head = "<th>stage</th><th>tokens kept</th><th>their mass (model)</th><th>entropy (nats)</th>"
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        return f"{_TABLE}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
     def _token_table(self, steps, drawn):
         before, after = (logits[0].softmax(-1) for logits in (steps[0][1], steps[-1][1]))
@@ -194,7 +197,7 @@ class SamplerBench(Twin):
                 f"{mark}{token_html(self.lm.decode([i]))}</th>{_cells(before[i], longest, '#767676')}{now}</tr>"
             )
         head = '<th>rank</th><th>token (▶ drawn)</th><th colspan="2">model</th><th colspan="2">drawn from</th>'
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        return f"{_TABLE}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _cells(prob, longest, colour):
