@@ -93,3 +93,44 @@ def test_each_question_has_five_mistakes_with_messages_of_their_own(name, questi
 @pytest.mark.parametrize("kind_of_cheat", ["HARD_CODED", "YES"])
 def test_answers_copied_from_the_visible_tests_and_objects_that_equal_everything_fail(question, kind_of_cheat):
     assert complaint("ps2_decoding", question, getattr(hostile, kind_of_cheat)[question])
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_another_class_has_another_report_with_exactly_one_false_claim(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(COURSEWORK))
+    reports = importlib.import_module("reports")
+    spaces = []
+    for seed, word in ((7, "kettledrum"), (8, "Rumpelstiltskin"), (9, "marzipan")):
+        chosen = {"seed": seed, "opening": "The old king had three sons" + " and a cat" * (seed - 6), "word": word}
+        made = {n: (c, float(f"{v:.5g}")) for n, (c, v) in enumerate(reports.report(name, chosen), 1)}
+        space = {}
+        for cell in cells(name).values():
+            if cell["cell_type"] == "code" and not kind(cell)["grade"] and not kind(cell)["solution"]:
+                exec(cell["source"], space)
+                if cell["id"] == "class-parameters":
+                    space |= {"CLASS": chosen, "REPORT": made}
+        exec(model_answer(name, "q4"), space)
+        exec(cells(name)["q4-test"]["source"], space)
+        last_year = dict(space)
+        for other in spaces:
+            answer = f"false_claim, true_value = {other['false_claim']}, {other['true_value']!r}"
+            exec(answer, last_year)
+            with pytest.raises(AssertionError):
+                exec(cells(name)["q4-test"]["source"], last_year)
+        spaces.append(space)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_source_is_worth_20_points_and_holds_the_parameters_of_class_parameters_json(name, monkeypatch):
+    graded = [kind(c)["points"] for c in cells(name).values() if kind(c)["grade"]]
+    written = [c for c in cells(name).values() if kind(c)["grade"] and kind(c)["solution"]]
+    assert (sum(graded), len(graded), len(written)) == (20, 6, 2)
+    assert all("Rubric (3 points)" in c["source"] for c in written)
+    monkeypatch.syspath_prepend(str(COURSEWORK))
+    reports = importlib.import_module("reports")
+    chosen = json.loads((COURSEWORK / "class_parameters.json").read_text("utf8"))
+    space = {}
+    exec(cells(name)["class-parameters"]["source"], space)
+    assert space["CLASS"] == chosen
+    expected = {n: (c, float(f"{v:.5g}")) for n, (c, v) in enumerate(reports.report(name, chosen), 1)}
+    assert space["REPORT"] == expected

@@ -13,6 +13,7 @@ from test_coursework import COURSEWORK, HIDDEN, SETS, SOLUTION, answers, cells, 
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install gpt2lessons[grading]")
 
+WRITTEN_BY_NBGRADER = ("release", "submitted", "autograded", "feedback", "*.db", "*.csv", "__pycache__")
 WRITTEN = 6  # points of the two written answers, given by hand
 AUTOMATIC = 20 - WRITTEN
 
@@ -41,7 +42,7 @@ def hand_in(course, student, name, answer, *, edit=None):
 def course(tmp_path_factory):
     """A copy of the coursework in which everything was released, handed in and graded once."""
     folder = tmp_path_factory.mktemp("course") / "coursework"
-    shutil.copytree(COURSEWORK, folder, ignore=shutil.ignore_patterns("release", "submitted", "autograded", "*.db"))
+    shutil.copytree(COURSEWORK, folder, ignore=shutil.ignore_patterns(*WRITTEN_BY_NBGRADER))
     with (folder / "nbgrader_config.py").open("a") as config:
         config.write("\nc.IsolatedExecute.call_seconds = 8\n")
     for name in SETS:
@@ -75,6 +76,27 @@ def scores(course):
 
 def feedback(course, student, name):
     return (course / "feedback" / student / name / f"{name}.html").read_text("utf8")
+
+
+def test_every_command_of_the_guide_works_in_order(course, tmp_path):
+    """In a fresh copy, with one submission; the commands are those between ```sh and ```."""
+    folder = tmp_path / "coursework"
+    shutil.copytree(COURSEWORK, folder, ignore=shutil.ignore_patterns(*WRITTEN_BY_NBGRADER))
+    guide = (COURSEWORK / "README.md").read_text("utf8")
+    commands = [line for block in re.findall(r"```sh\n(.*?)```", guide, re.S) for line in block.splitlines()]
+    assert len(commands) == 6
+    for command in commands:
+        if "grade.py" in command:
+            hand_in(folder, "ada", "ps2_decoding", lambda q: model_answer("ps2_decoding", q))
+        program, *arguments = command.split()
+        start = {"nbgrader": [sys.executable, "-m", "nbgrader"], "python": [sys.executable]}[program]
+        done = subprocess.run([*start, *arguments], cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, (command, done.stderr[-2000:])
+    assert (folder / "ps2_decoding.moodle.csv").read_text().splitlines()[1] == f"ada,{AUTOMATIC}.0"
+    canvas = list(csv.reader((folder / "ps2_decoding.canvas.csv").read_text().splitlines()))
+    assert canvas[1][-1] == "20.0"
+    assert canvas[2][3:] == ["ada", "", f"{AUTOMATIC}.0"]
+    assert (folder / "feedback" / "ada" / "ps2_decoding" / "ps2_decoding.html").exists()
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -41,7 +41,7 @@ def grade(assignment, student, minutes, force):
         return ""
     if "Skipping unknown notebook" in log or "No notebooks" in log:
         return "no notebook with the assignment's name"
-    return (re.findall(r"^ *(\w*(?:Error|Exception): .*)", log, re.M) or ["nbgrader cannot read or run it"])[-1]
+    return (re.findall(r"^ *([\w.]*(?:Error|Exception): .*)", log, re.M) or ["nbgrader cannot read or run it"])[-1]
 
 
 def main():

@@ -1,7 +1,8 @@
 """A colleague's report for each assignment: six numbers, one of them false, in an order that depends on the class.
 
 Each claim is (sentence, true value, false value); the false value is what a plausible mistake gives, and is used for
-one claim only. A claim whose false value happens to be close to the true one is never chosen to be false.
+one claim only. A claim whose false value is the true one, or close to it, is never chosen to be false: that holds for
+claims that are the same in every class.
 """
 
 import math
@@ -38,10 +39,10 @@ def tokens_and_sizes(chosen):
             "how many tokens the word has at the beginning of a text",
             *pieces,
         ),
-        ("the share of the parameters that the table wte holds", share, 1 - share),
+        ("the share of the parameters that the table wte holds", share, share),
         ("how many numbers the key-value cache holds after the opening", cached, cached // 2),
         ("how many attention weights of one head are not 0", tokens * (tokens + 1) // 2, tokens * tokens),
-        ("the length of one head's query vector", config.n_embd // config.n_head, config.n_head),
+        ("the length of one head's query vector", *[config.n_embd // config.n_head] * 2),
     ]
 
 
@@ -72,8 +73,8 @@ def search(chosen):
         ("the log-probability of what greedy search writes, in nats", greedy.log_prob, greedy.log_prob / 3),
         ("the log-probability of the most probable three words, in nats", best.log_prob, best.log_prob / math.log(2)),
         ("the score of what greedy search writes, with length_penalty=2", greedy.log_prob / 9, greedy.log_prob / 6),
-        ("how many next-word distributions a search with 2 beams needs", two.tree.rows, two.tree.rows + 1),
-        ("how many texts of three words there are", 5**3, 3**5),
+        ("how many next-word distributions a search with 2 beams needs", two.tree.rows, two.tree.rows),
+        ("how many texts of three words there are", 5**3, 5**3),
         ("how many nats more log-probable the result of 2 beams is than greedy's", gain, math.exp(gain)),
     ]
 
