@@ -45,6 +45,14 @@ def test_winners_are_sorted_by_how_often_they_won():
     assert [t.get_text() for t in ax.texts] == ["90%", "10%"]
 
 
+@pytest.mark.parametrize("largest", [0.04, 0.19, 0.5, 1.0])
+def test_the_ticks_of_the_winners_are_whole_percents(largest):
+    ax = tuning.plot_winners(["a", "b"], [largest, 0.01])
+    ax.figure.canvas.draw()
+    shown = [float(t.get_text().rstrip("%")) for t in ax.get_xticklabels()]
+    assert np.allclose(shown, 100 * ax.get_xticks())
+
+
 def test_curse_joins_each_score_with_its_own_later_mean():
     ax = tuning.plot_curse([5.0, 3.0], [6.0, 7.0])
     segments = {tuple(segment[:, 0]) for segment in ax.collections[0].get_segments()}
@@ -59,6 +67,15 @@ def test_front_joins_only_its_own_points_from_left_to_right():
     assert ax.lines[1].get_xydata().tolist() == [[10, 0.4]]
     assert ax.lines[3].get_xydata().tolist() == [[40, 0.95]]
     assert ax.texts[0].xy == (3, 0.5)
+
+
+def test_front_rings_the_chosen_setting_and_names_it_in_the_legend():
+    ax = tuning.plot_front(["c", "a"], [30.0, 3.0], [0.9, 0.5], [True, True], chosen="a")
+    ring = ax.lines[-1]
+    assert ring.get_xydata().tolist() == [[3, 0.5]]
+    assert ring.get_markerfacecolor() == "none"
+    assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "a"
+    assert not ax.texts
 
 
 def test_temperature_curve_marks_its_minimum():

@@ -152,11 +152,13 @@ def choice(answer):
         "the differences are taken in perplexity, where twice as high counts more than half as high": lambda v, h: (
             np.argmin(np.abs(np.array(v) - h))
         ),
-        "only settings below the human value are considered": lambda v, h: np.argmax([x if x <= h else -1 for x in v]),
-        "only settings above the human value are considered": lambda v, h: np.argmin(
+        "only settings below the references' value are considered": lambda v, h: np.argmax(
+            [x if x <= h else -1 for x in v]
+        ),
+        "only settings above the references' value are considered": lambda v, h: np.argmin(
             [x if x >= h else math.inf for x in v]
         ),
-        "that is the farthest from the human value, not the nearest": lambda v, h: np.argmax(
+        "that is the farthest from the references' value, not the nearest": lambda v, h: np.argmax(
             np.abs(np.log(v) - math.log(h))
         ),
     }

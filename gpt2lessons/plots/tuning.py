@@ -10,6 +10,8 @@ from matplotlib.colors import LogNorm
 
 from gpt2lessons.plots.style import COLOURS, new_axes
 
+_LEADER = {"arrowstyle": "-", "color": COLOURS["grey"]}
+
 
 def plot_grid(scores, *, names=("top_k", "top_p", "temperature"), mark=None, axes=None):
     """Draw {(a, b, c): perplexity} as one heat map for each value of a; return the array of Axes.
@@ -74,6 +76,7 @@ def plot_winners(names, shares, *, marked=(), ax=None):
         ax.text(shares[i] + 0.01 * longest, place, f"{shares[i]:.0%}", va="center", fontsize=10)
     ax.set_yticks(range(len(order)), [names[i] for i in order], fontsize=10)
     ax.set(xlabel="share of the runs that this setting wins", xlim=(0, 1.1 * longest), ylim=(len(order) - 0.4, -0.6))
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10]))  # 2.5 % would be written as 2 %
     ax.xaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=0))
     return ax
 
@@ -93,10 +96,13 @@ def plot_curse(printed, honest, *, x_label="perplexity", ax=None):
     return ax
 
 
-def plot_front(names, x, y, on_front, *, human=None, labels=(), x_label="perplexity", y_label="distinct-2", ax=None):
+def plot_front(
+    names, x, y, on_front, *, human=None, labels=(), chosen=None, x_label="perplexity", y_label="distinct-2", ax=None
+):
     """Draw settings as points, those on the Pareto front filled and joined; `human` (x, y) is a star.
 
-    `human` stands for the reference texts; `labels` maps names to the offset (in points) at which they are written.
+    `human` stands for the reference texts; `labels` maps names to the offset (in points) at which they are written;
+    the setting `chosen` gets a ring, and its name in the legend, where it covers no neighbour.
     """
     ax = new_axes(ax, width=8, height=5)
     x, y, on_front = _array(x), _array(y), np.asarray(on_front, dtype=bool)
@@ -108,8 +114,12 @@ def plot_front(names, x, y, on_front, *, human=None, labels=(), x_label="perplex
         ax.plot(*human, "*", color=COLOURS["red"], markersize=17, label="reference texts")
     for name, offset in dict(labels).items():
         i = list(names).index(name)
-        arrow = {"arrowstyle": "-", "color": COLOURS["grey"]}
-        ax.annotate(name, (x[i], y[i]), offset, textcoords="offset points", fontsize=10, va="center", arrowprops=arrow)
+        ax.annotate(
+            name, (x[i], y[i]), offset, textcoords="offset points", fontsize=10, va="center", arrowprops=_LEADER
+        )
+    if chosen is not None:
+        i = list(names).index(chosen)
+        ax.plot(x[i], y[i], "o", mfc="none", mec=COLOURS["orange"], mew=3, markersize=15, label=chosen)
     ax.set(xlabel=x_label, ylabel=y_label)
     _log_axis(ax)
     ax.margins(0.08)
@@ -125,7 +135,9 @@ def plot_temperature_curve(temperatures, perplexities, *, x_label="temperature",
     ax.plot(temperatures, perplexities, "o-", color=COLOURS["blue"], markersize=4)
     ax.plot(temperatures[best], perplexities[best], "D", color=COLOURS["red"], markersize=9)
     text = f"T = {temperatures[best]:.2f}: {perplexities[best]:.3g}"
-    ax.annotate(text, (temperatures[best], perplexities[best]), (12, 22), textcoords="offset points", ha="left")
+    ax.annotate(
+        text, (temperatures[best], perplexities[best]), (14, 56), textcoords="offset points", arrowprops=_LEADER
+    )
     ax.axvline(1, color=COLOURS["grey"], lw=1, ls=":")
     ax.set(xlabel=x_label, ylabel="perplexity of the fixed text")
     return ax

@@ -126,7 +126,7 @@ class TuningExplorer(Twin):
         )
 
     def picture(self):
-        """Return all settings as a matplotlib Figure, the chosen one named."""
+        """Return all settings as a matplotlib Figure, the chosen one ringed and named."""
         data, name = self.summary_table, self.names[self.setting.value]
         ax = plot_front(
             self.names,
@@ -134,7 +134,7 @@ class TuningExplorer(Twin):
             data["distinct_2"],
             self.on_front,
             human=self.human,
-            labels={name: (14, -22)},
+            chosen=name,
         )
         return ax.figure
 
