@@ -62,6 +62,23 @@ def test_points_lie_where_their_numbers_say():
     assert float(star[1]) > x[2]
 
 
+def test_the_axis_has_plain_numbers_where_they_belong():
+    view = TuningExplorer(hand_made(), human=(60.0, 0.95)).view.value
+    ticks = {float(s): float(x) for x, s in re.findall(r'<text x="([\d.]+)" y="280" text-anchor="middle">(\d+)<', view)}
+    first = float(re.search(r'<circle cx="([\d.]+)"', view)[1])
+    star = float(re.search(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="middle" font-size="22"', view)[1])
+    low = math.log(5 * math.sqrt(1.1))
+    assert {10, 20} <= ticks.keys()
+    for value, place in ticks.items():
+        expected = (math.log(value) - low) / (math.log(60) - low)
+        assert math.isclose((place - first) / (star - first), expected, abs_tol=0.001)
+
+
+def test_the_key_names_the_star_only_where_there_is_one():
+    assert "reference texts" not in TuningExplorer(hand_made()).view.value
+    assert "★ reference texts" in TuningExplorer(hand_made(), human=(60.0, 0.95)).view.value
+
+
 def test_model_text_is_escaped():
     widget = TuningExplorer(hand_made("<script>alert(1)</script>"), prompts=["<b>"])
     assert "<script>" not in widget.view.value

@@ -59,16 +59,18 @@ class TuningExplorer(Twin):
         text = self._texts().loc[self.text.value - 1]
         prompt = "" if self.prompts is None else escape(self.prompts[int(text["prompt"])])
         cells = "".join(
-            f'<tr><td style="padding-right:1em">{escape(name)}</td><td>{row[name]:.3g}</td>'
-            f'<td style="padding-left:1em">{row[f"{name}_low"]:.3g} to {row[f"{name}_high"]:.3g}</td>'
-            f'<td style="padding-left:1em">{text[name]:.3g}</td></tr>'
+            f"<tr><td{_LEFT}>{escape(name)}</td><td{_LEFT}>{row[name]:.3g}</td>"
+            f"<td{_LEFT}>{row[f'{name}_low']:.3g} to {row[f'{name}_high']:.3g}</td>"
+            f"<td{_LEFT}>{text[name]:.3g}</td></tr>"
             for name in self.table.attrs["objectives"]
         )
-        head = "".join(f'<th style="text-align:left;padding-right:1em">{h}</th>' for h in _HEAD)
+        head = "".join(f"<th{_LEFT}>{h}</th>" for h in _HEAD)
         front = "on the Pareto front" if self.on_front[self.setting.value] else "dominated by another setting"
         name = escape(self.names[self.setting.value])
         return (
-            f"{self._points()}<p><b>{name}</b>: {front}, {int(row['texts'])} texts</p>"
+            f"{self._points()}<p>filled: on the Pareto front; open: dominated"
+            f"{'' if self.human is None else '; ★ reference texts'}</p>"
+            f"<p><b>{name}</b>: {front}, {int(row['texts'])} texts</p>"
             f"<table><tr>{head}</tr>{cells}</table>"
             '<blockquote style="border-left:4px solid #767676;padding:.4em 1em;white-space:pre-wrap">'
             f'<span style="opacity:.65">{prompt}</span>{escape(text["text"])}</blockquote>'
@@ -106,7 +108,15 @@ class TuningExplorer(Twin):
             )
         low, high = math.exp(min(across)), math.exp(max(across))
         floor, middle = _HEIGHT - _EDGE + 12, (_EDGE + _WIDTH) / 2
-        words = (
+        ends = _scaled([min(across), max(across)], _EDGE, _WIDTH - 16)
+        steps = [m * 10.0**e for e in range(-1, 6) for m in (1, 2, 5)]
+        ticks = {s: _at(math.log(s), (min(across), max(across)), ends) for s in steps if low < s < high}
+        words = "".join(
+            f'<text x="{a:.1f}" y="{floor + 14}" text-anchor="middle">{s:g}</text>'
+            for s, a in ticks.items()
+            if ends[0] + 45 < a < ends[1] - 35
+        )
+        words += (
             f'<text x="{_EDGE}" y="{floor + 14}">{low:.3g}</text>'
             f'<text x="{_WIDTH - 16}" y="{floor + 14}" text-anchor="end">{high:.3g}</text>'
             f'<text x="{middle}" y="{floor + 30}" text-anchor="middle">perplexity (logarithmic)</text>'
@@ -147,6 +157,12 @@ class TuningExplorer(Twin):
         )
 
 
+def _at(value, ends, places):
+    """Return where `value` lies, if the two `ends` lie at the two `places`."""
+    share = (value - ends[0]) / ((ends[1] - ends[0]) or 1)
+    return places[0] + share * (places[1] - places[0])
+
+
 def _scaled(values, low, high):
     """Return `values` moved linearly so that the smallest is at `low` and the largest at `high`."""
     first, last = min(values), max(values)
@@ -154,4 +170,5 @@ def _scaled(values, low, high):
     return [low + (v - first) / span * (high - low) for v in values]
 
 
+_LEFT = ' style="text-align:left;padding-right:1.2em"'
 _HEAD = ("", "mean", "95 % interval", "this text")
