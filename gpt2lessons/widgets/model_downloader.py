@@ -29,10 +29,11 @@ class ModelDownloader(Twin):
         self.fetch, self.state, self.message, self.bytes = fetch, "idle", "", (0, 0)
         self._cancel, self._thread, self._drawn = threading.Event(), None, 0.0
         options = [(f"{name} ({hub.FAMILY[name].megabytes:,} MB)", name) for name in _OFFERED]
-        self.choice = ipywidgets.Dropdown(options=options, value=model, description="model")
+        # no drop-down menu: JupyterLab keeps the arrow keys, which move to another cell, to itself
+        self.choice = ipywidgets.ToggleButtons(options=options, value=model, description="model")
         self.button = ipywidgets.Button(description="Download", icon="download", tooltip="fetch the chosen model")
         self.button.on_click(self._pressed)
-        super().__init__([ipywidgets.HBox([self.choice, self.button])], watch=[])
+        super().__init__([self.choice, self.button], watch=[])
         self.choice.observe(self._chosen, names="value")
 
     def start(self):

@@ -57,7 +57,11 @@ class StrategyComparer(Twin):
         self._check()
         self.prompt = ipywidgets.Text(prompt, description="prompt", continuous_update=False, **_WIDE)
         self.seed = ipywidgets.IntSlider(seed, 0, 99, description="seed", continuous_update=False, **_WIDE)
-        self.preset = ipywidgets.Dropdown(options=[*self.presets, _OWN], description="show", **_WIDE)
+        self.preset = ipywidgets.ToggleButtons(
+            options=[*self.presets, _OWN],
+            description="show",
+            style={"description_width": "5em", "button_width": "auto"},
+        )
         flat = {"description_width": "0px"}
         self.chosen = {
             name: ipywidgets.Checkbox(False, description=name, style=flat, layout={"width": "25em"})

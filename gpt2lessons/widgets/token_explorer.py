@@ -25,8 +25,11 @@ class TokenExplorer(Twin):
             raise ValueError(f"vocabulary should be 'gpt2' or 'mini', not {vocabulary!r}.")
         style, wide = {"description_width": "6em"}, ipywidgets.Layout(width="40em", max_width="98%")
         self.text = ipywidgets.Textarea(text, description="text", rows=2, style=style, layout=wide)
-        self.vocabulary = ipywidgets.Dropdown(
-            options=list(VOCABULARIES), value=names[vocabulary], description="vocabulary", style=style, layout=wide
+        self.vocabulary = ipywidgets.ToggleButtons(
+            options=list(VOCABULARIES),
+            value=names[vocabulary],
+            description="vocabulary",
+            style=style | {"button_width": "auto"},
         )
         self.token = ipywidgets.IntSlider(1, min=1, max=1, description="token", style=style, layout=wide)
         self._fit()
