@@ -65,6 +65,3 @@ def reference_texts(kind="stories"):
     if kind not in kinds:
         raise ValueError(f"there are no reference texts of kind {kind!r}; there are: {', '.join(kinds)}")
     return tuple(json.loads((_TEXTS / f"{kind}.json").read_text("utf8"))["texts"])
-
-
-human_texts = reference_texts  # until lessons 02, 08 and 10 use the new name
