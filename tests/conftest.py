@@ -11,6 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
+import torch
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
@@ -48,6 +49,8 @@ def run_exercise(lesson, name, answer=None):
     stub = exercises(lesson)[name][0].rstrip()
     body, check = stub.rsplit("\n", 1)
     namespace = {}
-    exec(setup, namespace)
-    exec(body if answer is None else answer, namespace)
-    return eval(check, namespace)
+    # a set-up cell may switch gradients off for its notebook; the tests after this one must not notice
+    with torch.set_grad_enabled(True):
+        exec(setup, namespace)
+        exec(body if answer is None else answer, namespace)
+        return eval(check, namespace)
