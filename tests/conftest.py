@@ -13,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 import torch
 
+pytest.register_assert_rewrite("told_apart")  # so that its failures show their values too
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 

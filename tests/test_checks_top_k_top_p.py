@@ -1,7 +1,7 @@
 """The checks of lesson 09: right answers of another make, and wrong ones with the diagnosis that each must get."""
 
-import pytest
 import torch
+from told_apart import three_tests
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from gpt2lessons import processors
@@ -129,26 +129,7 @@ WRONG = {
         "in place": (spoil(share), "changed the tensor"),
     },
 }
-CASES = [(check, name) for check, cases in WRONG.items() for name in cases]
-
-
-@pytest.mark.parametrize("check", RIGHT)
-def test_other_right_answers_are_accepted(check):
-    for answer in RIGHT[check]:
-        assert getattr(checks, check)(answer).status == "right", getattr(checks, check)(answer)
-
-
-@pytest.mark.parametrize(("check", "name"), CASES)
-def test_wrong_answers_get_their_own_diagnosis(check, name):
-    answer, words = WRONG[check][name]
-    verdict = getattr(checks, check)(answer)
-    assert (verdict.status, words in verdict.message) == ("wrong", True), verdict
-
-
-@pytest.mark.parametrize("check", WRONG)
-def test_diagnoses_differ(check):
-    messages = [getattr(checks, check)(answer).message for answer, _ in WRONG[check].values()]
-    assert len(set(messages)) == len(messages)
+test_other_right_answers, test_wrong_answers, test_diagnoses_differ = three_tests(checks, RIGHT, WRONG)
 
 
 def test_each_mistake_of_the_pipeline_gives_another_law():
