@@ -44,6 +44,16 @@ def grade(assignment, student, minutes, force):
     return (re.findall(r"^ *([\w.]*(?:Error|Exception): .*)", log, re.M) or ["nbgrader cannot read or run it"])[-1]
 
 
+def _used():
+    """Return what the graded submissions cost, where the system tells (not on Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return ""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return f", {used.ru_utime + used.ru_stime:.0f} s of processor time"
+
+
 def main():
     """Grade whom the command line names, or everybody who handed in."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -59,7 +69,7 @@ def main():
     with ThreadPoolExecutor(chosen.jobs) as pool:
         found = list(pool.map(lambda s: grade(chosen.assignment, s, chosen.minutes, chosen.force), students))
     failed = {s: problem for s, problem in zip(students, found, strict=True) if problem}
-    print(f"{len(students) - len(failed)} of {len(students)} graded in {time.time() - start:.0f} s")
+    print(f"{len(students) - len(failed)} of {len(students)} graded in {time.time() - start:.0f} s{_used()}")
     for student, problem in failed.items():
         print(f"  not graded, 0 points so far: {student}: {problem}")
 

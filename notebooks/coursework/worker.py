@@ -1,4 +1,4 @@
-"""The process in which a student's code runs while it is graded; `isolation.py` starts it and asks it questions.
+"""The process in which a student's code runs while it is graded; `supervisor.py` starts it and asks it questions.
 
 `python worker.py MEMORY_MB CPU_SECONDS`. It runs cells as a notebook does, and calls the functions that they define
 with arguments that it is given. It never sees a test. Answers are plain data (`wire.py`).
