@@ -1,4 +1,4 @@
-"""What is derived from the notebooks: README's table of lessons and its picture, COVERAGE.md's last column.
+"""What is derived: README's badges, table of lessons and picture, COVERAGE.md's last column, each lesson's way in.
 
 `python -m gpt2lessons index` writes them; tests fail when they are out of date.
 """
@@ -8,14 +8,13 @@ import json
 import re
 from pathlib import Path
 
-from gpt2lessons import notebooks
+from gpt2lessons import launch, notebooks
 
 ROOT = Path(__file__).parent.parent
 README, COVERAGE, PICTURE = ROOT / "README.md", ROOT / "COVERAGE.md", ROOT / "README.png"
 PICTURE_CELL = ("01_architecture", "data-flow")
 _ROW = re.compile(r"^\| ([CEQ]\d+) \| (.*) \|[^|]*\|$")
 _TAG = re.compile(r"[CEQ]\d+")
-_TABLE = re.compile(r"(?<=<!-- lessons -->\n).*?(?=<!-- /lessons -->)", re.S)
 
 
 def cells(path):
@@ -34,12 +33,24 @@ def question_and_minutes(path):
 
 
 def readme():
-    """Return the text of README.md with its table of lessons written anew."""
+    """Return the text of README.md with its badges and its table of lessons written anew."""
     rows = ["| lesson | the question it answers | minutes |", "|---|---|---|"]
     for path in notebooks.lessons():
         question, minutes = question_and_minutes(path)
         rows.append(f"| [{path.stem}](notebooks/{path.name}) | {question} | {minutes} |")
-    return _TABLE.sub(lambda _: "\n".join(rows) + "\n", README.read_text("utf8"))
+    text = _filled(README.read_text("utf8"), "lessons", "\n".join(rows))
+    return _filled(text, "badges", launch.badges(notebooks.lessons()[0].name))
+
+
+def _filled(text, name, content):
+    """Return `text` with `content` between its two marks of that name."""
+    between = rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)"
+    return re.sub(between, lambda _: f"{content}\n", text, count=1, flags=re.S)
+
+
+def lesson(path):
+    """Return the text of a lesson's file with its links and its installing cell written anew."""
+    return notebooks.as_text(launch.equip(json.loads(path.read_text("utf8")), path.name))
 
 
 def picture():
@@ -77,7 +88,14 @@ def coverage():
 
 
 def write():
-    """Write all of it."""
-    README.write_text(readme(), "utf8")
-    COVERAGE.write_text(coverage(), "utf8")
-    PICTURE.write_bytes(picture())
+    """Write all of it; a file that is right already is not touched."""
+    for path in notebooks.lessons():
+        _renew(path, lesson(path).encode("utf8"))
+    _renew(README, readme().encode("utf8"))
+    _renew(COVERAGE, coverage().encode("utf8"))
+    _renew(PICTURE, picture())
+
+
+def _renew(path, content):
+    if path.read_bytes() != content:
+        path.write_bytes(content)

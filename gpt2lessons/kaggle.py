@@ -84,7 +84,7 @@ def title_of(path):
 
 def _write_kernel(folder, path, user, model):
     folder.mkdir(parents=True)
-    _write_json(folder / path.name, opened_alone(json.loads(path.read_text("utf8")), user))
+    _write_json(folder / path.name, opened_alone(json.loads(path.read_text("utf8")), path.name, user))
     metadata = {
         "id": f"{user}/{_slug(path)}",
         "title": title_of(path),
@@ -103,23 +103,15 @@ def _write_kernel(folder, path, user, model):
     return folder
 
 
-def opened_alone(notebook, user):
-    """Return the lesson `notebook` (a dict) with the installing cell first; links to other lessons lead to Kaggle."""
+def opened_alone(notebook, lesson, user):
+    """Return `notebook` (a dict; `lesson` is its file name) for Kaggle: with the installing cell, links lead there."""
     address = {path.name: f"https://www.kaggle.com/code/{user}/{_slug(path)}" for path in notebooks.lessons()}
-    cells = [dict(cell) for cell in notebook["cells"] if cell.get("id") != launch.CELL_ID]
+    cells = [dict(cell) for cell in launch.equip(notebook, lesson)["cells"]]
     for cell in cells:
         if cell["cell_type"] == "markdown":
             source = "".join(cell["source"])
             cell["source"] = re.sub(r"(?<=\]\()([\w.]+\.ipynb)", lambda m: address.get(m[1], m[1]), source)
-    install = {
-        "cell_type": "code",
-        "execution_count": None,
-        "id": launch.CELL_ID,
-        "metadata": {},
-        "outputs": [],
-        "source": launch.first_cell(),
-    }
-    return notebook | {"cells": [install, *cells]}
+    return notebook | {"cells": cells}
 
 
 def _slug(path):

@@ -1,14 +1,15 @@
 """Where the course lies on the web, and how a lesson that was opened alone gets the course.
 
-Set `REPOSITORY` once, when the course is published: every link and every installing cell is made from it.
+Every link and every installing cell is made from `REPOSITORY`, by `python -m gpt2lessons index`. A copy of the course
+that lives elsewhere sets its own address here first: the cell installs what lies there.
 """
 
 from urllib.parse import quote
 
-REPOSITORY = "OWNER/gpt2lessons"  # "OWNER" stands for the account on GitHub, which is not known yet
+REPOSITORY = "gpt2lessons/gpt2lessons"  # account and name on GitHub
 BRANCH = "main"
 KAGGLE_INPUT = "/kaggle/input"
-CELL_ID = "install"
+LINKS_ID, CELL_ID = "launch", "install"
 
 _CELL = """\
 # Installs the course where it is missing: on Colab, on Kaggle, beside a file that was downloaded alone.
@@ -29,11 +30,6 @@ if importlib.util.find_spec("gpt2lessons") is None:
     if done.returncode:
         raise RuntimeError("the course could not be installed. pip says:\\n" + done.stderr.strip())
     importlib.invalidate_caches()"""
-
-
-def is_published():
-    """Return whether `REPOSITORY` has been set; until then links and installing cells lead nowhere."""
-    return not REPOSITORY.startswith("OWNER/")
 
 
 def places(lesson):
@@ -72,3 +68,33 @@ def first_cell():
     A wheel somewhere below `KAGGLE_INPUT` is taken first, with what lies beside it and without network; else GitHub.
     """
     return _CELL.format(kaggle_input=KAGGLE_INPUT, address=f"git+https://github.com/{REPOSITORY}@{BRANCH}")
+
+
+def equip(notebook, lesson):
+    """Return `notebook` (a dict; `lesson` is its file name) with its links and its installing cell behind the title.
+
+    Where that cell is new, the counts of the cells behind it go up by one, as if it had been run: it prints nothing.
+    """
+    title, *others = notebook["cells"]
+    new = CELL_ID not in {cell.get("id") for cell in others}
+    others = [_shifted(cell, new) for cell in others if cell.get("id") not in (LINKS_ID, CELL_ID)]
+    line = {"cell_type": "markdown", "id": LINKS_ID, "metadata": {}, "source": [links(lesson)]}
+    install = {
+        "cell_type": "code",
+        "execution_count": 1,
+        "id": CELL_ID,
+        "metadata": {},
+        "outputs": [],
+        "source": first_cell().splitlines(keepends=True),
+    }
+    return notebook | {"cells": [title, line, install, *others]}
+
+
+def _shifted(cell, by):
+    """Return `cell` with its count, and that of its results, `by` higher; what has not been run stays so."""
+    if cell.get("execution_count") is None:
+        return cell
+    outputs = [
+        o | {"execution_count": o["execution_count"] + by} if o.get("execution_count") else o for o in cell["outputs"]
+    ]
+    return cell | {"execution_count": cell["execution_count"] + by, "outputs": outputs}

@@ -52,6 +52,11 @@ def clean(notebook):
     return notebook
 
 
+def as_text(notebook):
+    """Return `notebook` (a dict) as nbformat writes it to a file."""
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
 def code_cells(notebook):
     """Return the code cells that are not empty."""
     return [c for c in notebook["cells"] if c["cell_type"] == "code" and "".join(c["source"]).strip()]
@@ -68,6 +73,8 @@ def problems(path):
     found = []
     if [c["execution_count"] for c in code] != list(range(1, len(code) + 1)):
         found.append("not executed in order from 1")
+    if [c["id"] for c in code[:2]] != ["install", "setup"]:
+        found.append("the first code cells must be install (`python -m gpt2lessons index` writes it) and setup")
     for cell, source, length in zip(code, sources, lengths, strict=True):
         place = f"cell {cell['id']}"
         if length > MAX_LINES:

@@ -8,7 +8,7 @@ import itertools
 import re
 from xml.etree import ElementTree
 
-from gpt2lessons import index, notebooks
+from gpt2lessons import index, launch, notebooks
 
 MAX_BYTES = 3_000_000
 TITLE = "How GPT-2 writes text"
@@ -38,13 +38,22 @@ def write(folder):
     folder.mkdir(parents=True, exist_ok=True)
     lessons, written = notebooks.lessons(), []
     for number, path in enumerate(lessons):
-        body, _ = exporter.from_filename(str(path))
+        body, _ = exporter.from_notebook_node(_to_read(path))
         before = lessons[number - 1] if number else None
         after = lessons[number + 1] if number + 1 < len(lessons) else None
         page = _navigated(_linked(_without_scripts(body), lessons), path, before, after)
         written.append(_keep(folder / f"{path.stem}.html", page))
     written.append(_keep(folder / "index.html", _contents(lessons)))
     return written
+
+
+def _to_read(path):
+    """Return the notebook at `path` without the cell that installs the course: it is for those who run a lesson."""
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if cell.get("id") != launch.CELL_ID]
+    return notebook
 
 
 def _exporter():

@@ -36,10 +36,10 @@ MAY_IMPORT = {
     "plots": set(),
     "checks": {"processors", "generation", "beam", "bpe", "gpt2", "scoring", "toy"},
     "notebooks": set(),
-    "index": {"notebooks"},
-    "site": {"notebooks", "index"},
-    "doctor": {"hub", "checksums"},
     "launch": set(),
+    "index": {"launch", "notebooks"},
+    "site": {"notebooks", "index", "launch"},
+    "doctor": {"hub", "checksums"},
     "kaggle": {"doctor", "launch", "notebooks"},
     "bench": {"gpt2", "generation", "beam", "tuning", "models", "processors"},
 }

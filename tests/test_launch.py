@@ -3,6 +3,7 @@
 import ast
 import glob
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -76,12 +77,6 @@ def test_the_address_of_the_repository_stands_in_one_place():
     assert {entry for entry in found if entry[1] != launch.REPOSITORY} == set()
 
 
-def test_published_means_that_the_account_is_set(published, monkeypatch):
-    assert launch.is_published()
-    monkeypatch.setattr(launch, "REPOSITORY", "OWNER/gpt2lessons")
-    assert not launch.is_published()
-
-
 def test_where_the_course_is_the_cell_does_and_says_nothing(tmp_path):
     """In a real kernel, with the bare file alone in its folder."""
     cells = [nbformat.v4.new_code_cell(s) for s in (launch.first_cell(), "import gpt2lessons, sys; 'glob' in dir()")]
@@ -122,3 +117,46 @@ def test_the_cell_fits_a_lesson():
     cell = {"id": launch.CELL_ID, "source": source}
     assert notebooks.redefinitions([cell, {"id": "setup", "source": "import torch\n\nimport gpt2lessons as gl"}]) == []
     assert [type(node).__name__ for node in ast.parse(source).body] == ["Import", "If"]
+
+
+def lesson_of(*cells):
+    return {
+        "nbformat": 4,
+        "metadata": {},
+        "cells": [{"cell_type": "markdown", "id": "title", "source": ["# ?"]}, *cells],
+    }
+
+
+def code(name, count, outputs=()):
+    return {"cell_type": "code", "id": name, "execution_count": count, "source": ["1"], "outputs": list(outputs)}
+
+
+def test_a_lesson_gets_its_links_and_its_cell_behind_the_title_and_counts_go_on(published):
+    result = {"output_type": "execute_result", "execution_count": 2, "data": {}}
+    printed = {"output_type": "stream", "text": ["1"]}
+    made = launch.equip(lesson_of(code("setup", 1), code("a", 2, [printed, result]), code("new", None)), "03_x.ipynb")
+    cells = made["cells"]
+    assert [cell["id"] for cell in cells] == ["title", "launch", "install", "setup", "a", "new"]
+    assert "".join(cells[1]["source"]) == launch.links("03_x.ipynb")
+    assert "".join(cells[2]["source"]) == launch.first_cell()
+    assert [cell["execution_count"] for cell in cells[2:]] == [1, 2, 3, None]
+    assert cells[4]["outputs"] == [printed, result | {"execution_count": 3}]
+
+
+def test_a_lesson_that_has_both_gets_them_anew_and_keeps_its_counts(published, monkeypatch):
+    old = launch.equip(lesson_of(code("setup", 1), code("skipped", None), code("a", 9)), "03_x.ipynb")
+    assert launch.equip(old, "03_x.ipynb") == old, "what was not run in order must stay so: a test looks for it"
+    monkeypatch.setattr(launch, "REPOSITORY", "grace/gpt2lessons")
+    new = launch.equip(old, "03_x.ipynb")
+    changed = {a["id"] for a, b in zip(old["cells"], new["cells"], strict=True) if a != b}
+    assert changed == {"launch", "install"}
+    assert "ada/" not in str(new)
+
+
+def test_what_is_written_into_a_lesson_is_a_valid_notebook():
+    setup = nbformat.v4.new_code_cell("1", id="setup", execution_count=1)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# ?", id="title"), setup])
+    read = json.loads(nbformat.writes(notebook))
+    text = notebooks.as_text(launch.equip(read, "03_x.ipynb"))
+    assert nbformat.writes(nbformat.reads(text, as_version=4)).rstrip("\n") + "\n" == text
+    nbformat.validate(nbformat.reads(text, as_version=4))
