@@ -30,6 +30,7 @@ _MODULES = {
     "plots",
     "processors",
     "scoring",
+    "speculative",
     "toy",
     "tuning",
     "widgets",

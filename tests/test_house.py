@@ -30,6 +30,8 @@ MAY_IMPORT = {
     "generation": {"processors", "stepper", "trace"},
     "search_tree": set(),
     "beam": {"processors", "stepper", "search_tree"},
+    "drafts": {"engine", "gpt2"},
+    "speculative": {"processors", "engine", "stepper", "drafts"},
     "scoring": {"engine"},
     "metrics": {"scoring"},
     "tuning": {"processors", "generation", "scoring", "metrics"},
