@@ -34,7 +34,7 @@ class PromptLookup:
 
 
 def early_exit(model, n_layer, input_ids=None):
-    """Return a `GPT2` of the first `n_layer` blocks of `model` (a `LanguageModel` or our GPT-2) that shares its weights.
+    """Return a `GPT2` of the first `n_layer` blocks of `model` (a `LanguageModel` or our GPT-2), sharing its weights.
 
     With `input_ids` (B, T), an affine map is fitted by least squares that guesses the last block's output on these
     texts from the early one's ("tuned lens", Belrose and others 2023). `ValueError` for a number of blocks that
@@ -58,8 +58,9 @@ def _fit(network, n_layer, input_ids):
     network(input_ids, record=record)
     early, late = (record[f"h.{i}.out"].flatten(0, 1) for i in (n_layer - 1, network.config.n_layer - 1))
     early, late = early - (mean := early.mean(0)), late - (goal := late.mean(0))
+    gram = early.T @ early
     # a little ridge: with fewer tokens than n_embd the map would not be unique
-    gram = early.T @ early + 1e-3 * len(early) * torch.eye(early.shape[1])
+    gram += 1e-4 * gram.diagonal().mean() * torch.eye(len(gram))
     layer = nn.Linear(early.shape[1], early.shape[1])
     layer.weight.copy_(torch.linalg.solve(gram, early.T @ late).T)
     layer.bias.copy_(goal - layer.weight @ mean)

@@ -32,7 +32,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Round:
-    """One round: the ids `proposed`, how many of them were `accepted` from the left, and the id that the target `added`.
+    """One round: the ids `proposed`, how many of them were `accepted` from the left, and the id the target `added`.
 
     `p` and `q` are the target's and the draft's probabilities of each proposed id. The added id replaces the first
     refused one, or follows the last if none was refused.
