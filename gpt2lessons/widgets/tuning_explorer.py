@@ -39,7 +39,7 @@ class TuningExplorer(Twin):
         if setting is not None and setting not in self.names:
             raise ValueError(f"there is no setting {setting!r}; there are: {'; '.join(self.names)}.")
         chosen = 0 if setting is None else self.names.index(setting)
-        self.setting = ipywidgets.Dropdown(options=options, value=chosen, description="setting", layout=wide)
+        self.setting = ipywidgets.SelectionSlider(options=options, value=chosen, description="setting", layout=wide)
         self.text = ipywidgets.IntSlider(1, min=1, max=1, description="text", layout=wide)
         self._fit()
         self.setting.observe(self._fit, names="value")
