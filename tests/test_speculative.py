@@ -284,7 +284,7 @@ def test_texts_equal_transformers_assisted_generation(pair, seed):
     ours = GPT2.from_transformers(model)
     run = speculative.speculate(ours, speculative.early_exit(ours, 2), ids, max_new_tokens=30, num_assistant_tokens=3)
     assert run.sequences.equal(theirs)
-    # calls are not compared: after a refusal transformers 5.23 leaves a stale row in its draft's cache and guesses worse
+    # calls are not compared: after a refusal transformers 5.23 leaves a stale row in its draft's cache, and guesses on
     text, length = theirs[0].tolist(), ids.shape[1]
     for r in run.rounds:
         seen = text[:length]

@@ -20,6 +20,7 @@ _TOPICS = (
     "filters",
     "tuning",
     "evaluation",
+    "faster",
 )
 __all__ = ["COLOURS", *_TOPICS, "new_axes", "use_style", "visible"]
 use_style()
