@@ -17,8 +17,24 @@ CELL = "class-parameters"
 
 
 def parameters():
-    """Return the parameters of this class, {name: value}."""
-    return json.loads((HERE / "class_parameters.json").read_text("utf8"))
+    """Return the parameters of this class, {name: value}; raise `ValueError` if one of them cannot be used."""
+    return checked(json.loads((HERE / "class_parameters.json").read_text("utf8")))
+
+
+def checked(chosen):
+    """Return `chosen`, or raise a `ValueError` that says what is wrong with it."""
+    if set(chosen) != {"seed", "opening", "word"}:
+        raise ValueError(
+            f"class_parameters.json should have seed, opening and word, not {', '.join(chosen) or 'nothing'}"
+        )
+    seed, opening, word = chosen["seed"], chosen["opening"], chosen["word"]
+    if type(seed) is not int or seed < 0:
+        raise ValueError(f"seed should be a whole number from 0 on, without quotes, for example 2027; not {seed!r}")
+    if type(opening) is not str or "\n" in opening or not 5 <= len(opening.split()) <= 15:
+        raise ValueError(f"opening should be one line of 5 to 15 words, not {opening!r}")
+    if type(word) is not str or len(word.split()) != 1 or word != word.strip():
+        raise ValueError(f"word should be one word without spaces, not {word!r}")
+    return chosen
 
 
 def source(assignment, chosen):

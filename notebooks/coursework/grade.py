@@ -4,10 +4,11 @@
 
 `nbgrader autograde ps2_decoding` grades a whole class in one process: a notebook that nbgrader cannot read then stops
 the grading of all who come after it. Here it costs its own student only, and is named at the end. Submissions that are
-graded already are left as they are, unless they are newer or `--force` is given.
+graded already are left as they are, unless the file is newer or `--force` is given.
 """
 
 import argparse
+import glob
 import os
 import re
 import signal
@@ -22,10 +23,21 @@ HERE = Path(__file__).resolve().parent
 
 def grade(assignment, student, minutes, force):
     """Run nbgrader for one student; return "" or what went wrong."""
+    folder = HERE / "submitted" / student / assignment
+    if not folder.is_dir():
+        return f"nothing in {folder.relative_to(HERE)}"
+    if any(path.is_symlink() for path in [folder, *folder.rglob("*")]):
+        return "a link instead of a file was handed in; it could lead anywhere"
+    notebook = folder / f"{assignment}.ipynb"
+    if notebook.is_file() and b"BEGIN HIDDEN TESTS" in notebook.read_bytes():
+        return "this is the teacher's source; how did the student come by it?"
+    if set(student) & set("[]*?"):
+        return "rename the folder: to nbgrader [ ] * ? are no part of a name"
     command = [sys.executable, "-m", "nbgrader", "autograde", assignment, f"--student={student}"]
+    command += ["--force"] * (force or _is_newer(student, assignment))
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
     for attempt in range(5):
-        process = subprocess.Popen(command + ["--force"] * force, cwd=HERE, start_new_session=True, **pipes)
+        process = subprocess.Popen(command, cwd=HERE, start_new_session=True, **pipes)
         try:
             log, _ = process.communicate(timeout=60 * minutes)
         except subprocess.TimeoutExpired:
@@ -37,11 +49,19 @@ def grade(assignment, student, minutes, force):
             time.sleep(1 + attempt)  # somebody else was writing into the gradebook
             continue
         break
+    if not notebook.is_file():
+        return "no notebook with the assignment's name"
     if process.returncode == 0:
         return ""
-    if "Skipping unknown notebook" in log or "No notebooks" in log:
-        return "no notebook with the assignment's name"
     return (re.findall(r"^ *([\w.]*(?:Error|Exception): .*)", log, re.M) or ["nbgrader cannot read or run it"])[-1]
+
+
+def _is_newer(student, assignment):
+    """Whether the notebook was handed in after it was graded; nbgrader would know it from time stamps only."""
+    handed_in, graded = (
+        HERE / step / student / assignment / f"{assignment}.ipynb" for step in ("submitted", "autograded")
+    )
+    return handed_in.exists() and graded.exists() and handed_in.stat().st_mtime > graded.stat().st_mtime
 
 
 def _used():
@@ -63,8 +83,17 @@ def main():
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--force", action="store_true")
     chosen = parser.parse_args()
-    folders = sorted((HERE / "submitted").glob(f"*/{chosen.assignment}"))
+    if chosen.jobs < 1:
+        parser.error(f"--jobs is how many to grade at a time, at least 1, not {chosen.jobs}")
+    folders = sorted((HERE / "submitted").glob(f"*/{glob.escape(chosen.assignment)}"))
     students = chosen.student or [folder.parent.name for folder in folders]
+    if not students:
+        known = ", ".join(sorted({path.name for path in (HERE / "submitted").glob("*/*")})) or "none at all"
+        parser.error(
+            f"no submission of {chosen.assignment!r} in {HERE / 'submitted'}; there are submissions of: {known}"
+        )
+    if not (HERE / "release" / chosen.assignment).is_dir():
+        parser.error(f"first generate the assignment: nbgrader generate_assignment {chosen.assignment} --create")
     start = time.time()
     with ThreadPoolExecutor(chosen.jobs) as pool:
         found = list(pool.map(lambda s: grade(chosen.assignment, s, chosen.minutes, chosen.force), students))

@@ -12,12 +12,24 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import bleach
 from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import Execute, NbGraderPreprocessor
+from supervisor import names_of
 from traitlets import Integer
 
 HERE = Path(__file__).parent
+
+
+def safe_html(html):
+    """Return what a page may show of a student's text: no scripts, pictures or frames.
+
+    The formgrader shows it on the server that holds the teacher's files; nbconvert's `clean_html` knows too few tags.
+    """
+    tags = "p br hr h1 h2 h3 h4 h5 h6 div span pre table thead tbody tr th td del sup sub dl dt dd details summary"
+    attributes = {"*": ["class", "id"], "a": ["href", "title"]}
+    return bleach.clean(html, tags=bleach.ALLOWED_TAGS | set(tags.split()), attributes=attributes)
 
 
 class DropStrays(NbGraderPreprocessor):
@@ -45,6 +57,8 @@ class IsolatedExecute(Execute):
             notebook = gradebook.find_notebook(names["notebook"], names["assignment"])
             locked = {c.name: c.source for c in notebook.source_cells if c.locked and c.cell_type == "code"}
             graded = {c.name for c in notebook.grade_cells}
+        # a student's value of such a name would stand in for a cell that was deleted or moved
+        reserved = sorted(set().union(*map(names_of, locked.values())))
         sources = [cell.source for cell in nb.cells]
         for cell in nb.cells:
             if cell.cell_type == "code":
@@ -54,10 +68,10 @@ class IsolatedExecute(Execute):
         start = (
             f"import sys; sys.path[:] = [{str(HERE)!r}] + [p for p in sys.path if p]\n"
             "from supervisor import Worker\n"
-            f"_isolation_worker = Worker(globals(), {os.path.abspath(folder)!r}, **{limits})"
+            f"_isolation_worker = Worker(globals(), {os.path.abspath(folder)!r}, {reserved}, **{limits})"
         )
         nb.cells.insert(0, new_code_cell(start))
-        nb.cells.append(new_code_cell("_isolation_worker.stop()"))
+        nb.cells.append(new_code_cell("_isolation_worker.close()"))
         empty = tempfile.mkdtemp(prefix="grading")  # no file of the student's can be imported by the grading kernel
         resources["metadata"]["path"] = empty
         try:

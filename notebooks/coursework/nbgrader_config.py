@@ -46,3 +46,6 @@ c.GenerateFeedback.preprocessors = [
     "nbgrader.preprocessors.GetGrades",
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
+# the last filter that a student's text passes on its way to a page
+c.HTMLExporter.filters = {"strip_files_prefix": "isolation.safe_html"}
+c.ZipCollectApp.collector_plugin = "collect.DownloadedNames"

@@ -11,9 +11,11 @@ import contextlib
 import os
 import pickle
 import queue
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -41,12 +43,12 @@ class Function:
 class Worker:
     """The student's process, started when needed and again after it died, with the same cells but the fatal one."""
 
-    def __init__(self, namespace, folder, *, memory_mb, cpu_seconds, call_seconds, cell_seconds):
-        self.namespace, self.folder = namespace, folder
+    def __init__(self, namespace, folder, reserved=(), *, memory_mb, cpu_seconds, call_seconds, cell_seconds):
+        self.namespace, self.folder, self.reserved = namespace, folder, frozenset(reserved)
         self.limits = [str(memory_mb), str(cpu_seconds)]
         self.call_seconds, self.cell_seconds = call_seconds, cell_seconds
         self.cells, self.students, self.given_names, self.callbacks = [], {}, set(), []
-        self.process, self.starts, self.pending = None, 0, 0
+        self.process, self.scratch, self.starts, self.pending = None, None, 0, 0
 
     def given(self, source):
         """Run a locked cell in the student's process too, while the grading kernel runs it itself."""
@@ -55,9 +57,7 @@ class Worker:
         self._write({"cell": source})
         self.cells.append(source)
         self.pending += 1
-        tree = list(ast.walk(ast.parse(source)))
-        self.given_names |= {n.id for n in tree if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        self.given_names |= {n.name for n in tree if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+        self.given_names |= names_of(source)
 
     def student(self, source):
         """Run a student's cell: show what it printed, and let the tests see what it defined."""
@@ -66,7 +66,7 @@ class Worker:
         for name, coded in reply["names"].items():
             # never a name of Python's or of the tests: a student's `abs` or `torch` stays where it is
             mine = name in self.namespace and self.namespace[name] is not self.students.get(name, self)
-            if not (mine or hasattr(builtins, name)):
+            if not (mine or name in self.reserved or hasattr(builtins, name)):
                 self.students[name] = self.namespace[name] = wire.decode(coded, self._take)
 
     def call(self, key, args, kwargs):
@@ -76,6 +76,8 @@ class Worker:
         reply = self._ask({"call": {"key": key, "args": coded[0], "kwargs": coded[1]}}, self.call_seconds)
         if "raised" in reply:
             raise _exception(reply["raised"], reply["text"])
+        if not {"value", "after"} <= set(reply):
+            raise ConnectionError("your code wrote into the grader's own channel.")
         for value, after in zip(args, reply["after"], strict=False):
             _bring_back(value, after)
         return wire.decode(reply["value"], self._take)
@@ -86,7 +88,9 @@ class Worker:
         except (TimeoutError, ConnectionError) as error:
             return {"shown": f"{error}\n", "names": {}}  # it is not run again when the process is
         self.cells.append(source)
-        return reply
+        if isinstance(reply.get("shown"), str) and isinstance(reply.get("names"), dict):
+            return reply
+        return {"shown": f"{reply.get('text', 'no answer')}\n", "names": {}}
 
     def _ask(self, question, seconds):
         if self.process is None:
@@ -113,7 +117,11 @@ class Worker:
                 ) from None
             if reply is None:
                 self.stop()
-                raise ConnectionError("your code ended the Python process (exit, kill, or too much memory or time).")
+                raise ConnectionError(
+                    "your code ended the Python process (exit, kill, or too much memory, time or output)."
+                )
+            if not isinstance(reply, dict):
+                reply = {}
             if "callback" not in reply:
                 return reply
             self._write(self._answer(reply))
@@ -130,10 +138,13 @@ class Worker:
         self.starts += 1
         if self.starts > 6:
             raise ConnectionError("your code has ended or blocked its process too often; it is not started again.")
+        if self.scratch is None:
+            self.scratch = tempfile.mkdtemp(prefix="student")
+            shutil.copytree(self.folder, self.scratch, dirs_exist_ok=True)
         command = [sys.executable, str(HERE / "worker.py"), *self.limits]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, cwd=self.folder, start_new_session=True, **pipes)
-        self.replies = queue.Queue()
+        self.process = subprocess.Popen(command, cwd=self.scratch, start_new_session=True, **pipes)
+        self.replies = queue.Queue(maxsize=8)  # who writes more than is asked for has to wait
         threading.Thread(target=_listen, args=(self.process.stdout, self.replies), daemon=True).start()
         cells, self.cells = self.cells, []
         for source in cells:
@@ -148,6 +159,12 @@ class Worker:
                     os.killpg(process.pid, signal.SIGKILL)
             process.kill()
             process.wait()
+
+    def close(self):
+        """End everything, at the end of the notebook."""
+        self.stop()
+        if self.scratch:
+            shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _give(self, value):
         """Encode an argument that is no plain data."""
@@ -169,11 +186,19 @@ class Worker:
         return Function(self, *content) if kind == "function" else wire.Opaque(kind)
 
 
+def names_of(source):
+    """Return the names that a cell binds, at any depth: assignments, functions, classes, imports."""
+    tree = list(ast.walk(ast.parse(source)))
+    names = {n.id for n in tree if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    names |= {(n.asname or n.name).split(".")[0] for n in tree if isinstance(n, ast.alias)}
+    return names | {n.name for n in tree if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+
+
 def _listen(stream, replies):
     try:
         while (message := wire.receive(stream)) is not None:
             replies.put(message)
-    except (ValueError, OSError):  # not a message of ours: somebody wrote into the pipe
+    except (ValueError, OSError, RecursionError):  # not a message of ours: somebody wrote into the pipe
         pass
     replies.put(None)
 

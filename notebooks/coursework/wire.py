@@ -9,6 +9,7 @@ import json
 from fractions import Fraction
 
 PLAIN = (type(None), bool, int, str)
+MOST = 16 << 20  # bytes of one message; a student's process could write without end
 
 
 class Opaque:
@@ -86,6 +87,6 @@ def send(stream, message):
 
 
 def receive(stream):
-    """Return the next message, None at the end of the stream."""
-    line = stream.readline()
+    """Return the next message, None at the end of the stream or if the message is longer than `MOST`."""
+    line = stream.readline(MOST)
     return json.loads(line) if line.endswith(b"\n") else None

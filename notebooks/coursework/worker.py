@@ -1,11 +1,13 @@
 """The process in which a student's code runs while it is graded; `supervisor.py` starts it and asks it questions.
 
 `python worker.py MEMORY_MB CPU_SECONDS`. It runs cells as a notebook does, and calls the functions that they define
-with arguments that it is given. It never sees a test. Answers are plain data (`wire.py`).
+with arguments that it is given. It never sees a test, and is shut in the folder where it was started (`walls.py`).
+Answers are plain data (`wire.py`).
 """
 
 import base64
 import io
+import json
 import os
 import pickle
 import sys
@@ -15,7 +17,10 @@ from contextlib import redirect_stderr, redirect_stdout
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [HERE, *[p for p in sys.path if p not in ("", HERE)]]
 
+import walls  # noqa: E402
 import wire  # noqa: E402
+
+import gpt2lessons  # noqa: E402, F401 (found before the walls are closed)
 
 
 class Student:
@@ -23,10 +28,11 @@ class Student:
 
     def __init__(self, questions, answers):
         from IPython.core.interactiveshell import InteractiveShell
+        from traitlets.config import Config
 
         self.questions, self.answers = questions, answers
-        self.shell = InteractiveShell.instance(colors="nocolor", history_length=0)
-        self.shell.history_manager.enabled = False
+        # a history would have a thread of its own, and a file
+        self.shell = InteractiveShell.instance(colors="nocolor", config=Config({"HistoryManager": {"enabled": False}}))
         self.known, self.handed_out = set(self.shell.user_ns), {}
 
     def cell(self, source):
@@ -35,7 +41,7 @@ class Student:
         with redirect_stdout(shown), redirect_stderr(shown):
             self.shell.run_cell(source, store_history=False)
         names = {
-            n: wire.encode(v, lambda value, n=n: self._hand_out(value, n))
+            n: self._brief(wire.encode(v, lambda value, n=n: self._hand_out(value, n)), v)
             for n, v in list(self.shell.user_ns.items())
             if n not in self.known and not n.startswith("_") and type(v).__name__ != "module"
         }
@@ -53,6 +59,10 @@ class Student:
                 kinds = [k.__name__ for k in type(error).__mro__]
                 return {"raised": kinds, "text": str(error)[:2000]}
         return {"value": value, "after": [wire.encode(a, lambda v: ["same", None]) for a in args]}
+
+    def _brief(self, coded, value):
+        """Return `coded`, or the name of the type alone where it is long: no answer is, but a student's data may be."""
+        return coded if len(json.dumps(coded)) < 1 << 20 else ["opaque", type(value).__name__]
 
     def _hand_out(self, value, name=None):
         if not callable(value):
@@ -84,13 +94,22 @@ def limit(memory_mb, cpu_seconds):
         import resource
     except ImportError:  # Windows
         return
-    for name, value in (("RLIMIT_DATA", memory_mb << 20), ("RLIMIT_CPU", cpu_seconds), ("RLIMIT_CORE", 0)):
+    bounds = {"RLIMIT_DATA": memory_mb << 20, "RLIMIT_CPU": cpu_seconds, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 100 << 20}
+    if os.path.exists("/proc/self/statm"):  # memory that is shared is no "data": bound the whole, beyond what is there
+        with open("/proc/self/statm") as file:
+            bounds["RLIMIT_AS"] = int(file.read().split()[0]) * resource.getpagesize() + (memory_mb << 20)
+    for name, value in bounds.items():
         if hasattr(resource, name):
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
 def main():
     """Answer questions until there are no more."""
+    scratch = os.getcwd()
+    os.environ.update(TMPDIR=scratch, IPYTHONDIR=scratch, CUDA_VISIBLE_DEVICES="")
+    walls.close(scratch)
+    import torch  # noqa: F401 (its own memory is not counted)
+
     limit(int(sys.argv[1]), int(sys.argv[2]))
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)

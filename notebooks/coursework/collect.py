@@ -1,0 +1,29 @@
+"""Reads who handed in what from names of files downloaded from Moodle or Canvas, for `nbgrader zip_collect`.
+
+Moodle:  Ada Lovelace_1234567_assignsubmission_file/ps2_decoding.ipynb      (or without folders, `…_file_ps2_…`)
+Canvas:  lovelaceada_12345_678901_ps2_decoding.ipynb      (`_LATE_` after the name, `-1` at the end of a later attempt)
+
+The student is the number: Moodle's participant number, Canvas's ID. `lms.py` writes grades for the same numbers.
+"""
+
+import datetime
+import os
+import re
+
+from nbgrader.plugins import FileNameCollectorPlugin
+
+MOODLE = re.compile(r".*[/\\][^/\\]*_(?P<student_id>\d+)_assignsubmission_file_?[/\\]?(?P<file_id>[^/\\]+)\.ipynb")
+CANVAS = re.compile(r".*[/\\][^/\\]+_(?P<student_id>\d+)_\d+_(?P<file_id>[^/\\]+?)(-\d+)?\.ipynb")
+
+
+class DownloadedNames(FileNameCollectorPlugin):
+    """Takes student and notebook from a file's name; of two files with the same ones the newer counts."""
+
+    def collect(self, submitted_file):
+        """Return {"student_id": …, "file_id": …, "timestamp": …}, None if the file is no notebook of that kind."""
+        found = MOODLE.fullmatch(submitted_file) or CANVAS.fullmatch(submitted_file)
+        if found is None:
+            return None
+        # nbgrader stops everything at two files of the same name that have no time
+        time = datetime.datetime.fromtimestamp(os.path.getmtime(submitted_file), datetime.UTC)
+        return {**found.groupdict(), "timestamp": time.strftime("%Y-%m-%d %H:%M:%S.%f")}
