@@ -17,6 +17,13 @@ def main(arguments=None):
             command.add_argument("--check", action="store_true", help="run only: write nothing")
         if run is bench:
             command.add_argument("--quick", action="store_true", help="fewer cases and tokens: about a minute")
+            command.add_argument(
+                "--memory",
+                nargs="?",
+                const="gpt2-mini",
+                metavar="MODEL",
+                help="each lesson's peak memory instead (default: gpt2-mini; random-gpt2: GPT-2 small's shape)",
+            )
         if run is kaggle:
             command.add_argument("--user", required=True, help="the Kaggle account that will own it")
             command.add_argument(
@@ -48,7 +55,11 @@ def index(options):
 
 
 def bench(options):
-    """Compare the speed of our decoding loop with transformers' on this machine."""
+    """Compare the speed of our decoding loop with transformers' on this machine, or measure the lessons' memory."""
+    if options.memory:
+        from gpt2lessons import bench_memory
+
+        return bench_memory.run(options.memory)
     from gpt2lessons import bench as measurements
 
     return measurements.run(quick=options.quick)

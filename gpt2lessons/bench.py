@@ -80,17 +80,22 @@ def cases(*, quick=False):
 
 def models(name):
     """Return (our GPT-2, transformers' model) with the same weights: "mini", or a random one of 124M parameters."""
-    import transformers
-
     if name == "mini":
         from gpt2lessons.models import load
 
         theirs = load("gpt2-mini").model
     else:
-        torch.manual_seed(0)
-        theirs = transformers.GPT2LMHeadModel(transformers.GPT2Config()).eval()
+        theirs = random_gpt2()
     theirs.generation_config.eos_token_id = theirs.config.eos_token_id = None  # all texts get their full length
     return GPT2.from_transformers(theirs), theirs
+
+
+def random_gpt2():
+    """Return transformers' model in the shape of GPT-2 small (124M parameters), with random weights."""
+    import transformers
+
+    torch.manual_seed(0)
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config()).eval()
 
 
 def write(side, model, ids, case):
@@ -161,10 +166,11 @@ def report_memory(side, name, batch):
     vocab_size = model.config.vocab_size
     ids = torch.randint(vocab_size, (batch, PROMPT_TOKENS), generator=torch.Generator().manual_seed(0))
     write(side, model, ids, Case(name, "top-k 50, top-p 0.9", batch, True, 16))
-    print(json.dumps(_peak()))
+    print(json.dumps(peak_so_far()))
 
 
-def _peak():
+def peak_so_far():
+    """Return the most memory in bytes that this process has held so far."""
     status = Path("/proc/self/status")
     if status.exists():  # getrusage would count what the parent process held when it started this one
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024

@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "site": {"notebooks", "index", "launch"},
     "doctor": {"hub", "checksums"},
     "kaggle": {"doctor", "launch", "notebooks"},
+    "bench_memory": {"bench", "doctor", "notebooks"},
     "bench": {"gpt2", "generation", "beam", "tuning", "models", "processors"},
 }
 ABOVE_EVERYTHING = {"widgets", "__main__", "__init__"}
