@@ -20,11 +20,15 @@ _NAMES = {
     "perplexity": "scoring",
 }
 _MODULES = {
+    "baselines",
     "beam",
     "bpe",
     "checks",
+    "corpus",
     "generation",
     "gpt2",
+    "induction",
+    "make_mini",
     "metrics",
     "models",
     "plots",
@@ -32,6 +36,7 @@ _MODULES = {
     "scoring",
     "speculative",
     "toy",
+    "training",
     "tuning",
     "widgets",
 }

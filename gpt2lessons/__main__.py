@@ -8,7 +8,7 @@ def main(arguments=None):
     """Run one command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gpt2lessons", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for run in (execute, index, bench, doctor, site, kaggle):
+    for run in (execute, index, bench, doctor, site, kaggle, train, heldout):
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
         if run is execute:
@@ -30,7 +30,15 @@ def main(arguments=None):
                 "--wheels-for", metavar="PYTHON", help="download what the course requires, for 3.12 say"
             )
             command.add_argument("--model", help="a real GPT-2 on Kaggle: owner/model/framework/variation/version")
-        if run in (site, kaggle):
+        if run is train:
+            _add_training(command)
+        if run in (train, heldout):
+            command.add_argument(
+                "--corpus", type=Path, required=True, help="folders of .txt files; heldout/ is kept out"
+            )
+        if run is heldout:
+            command.add_argument("--model", default="gpt2-mini", help="what gl.load() takes (default: gpt2-mini)")
+        if run in (site, kaggle, train):
             command.add_argument("--out", type=Path, required=True, help="the folder to write to")
     options = parser.parse_args(arguments)
     return options.run(options)
@@ -86,6 +94,57 @@ def kaggle(options):
 
     print(*publishing.write(options.out, options.user, wheels_for=options.wheels_for, model=options.model), sep="\n")
     return 0
+
+
+def train(options):
+    """Train a model of gpt2-mini's kind on text files; an interrupted training goes on where it stopped."""
+    from gpt2lessons import make_mini, training
+
+    fields = training.Recipe.__dataclass_fields__
+    recipe = training.Recipe(**{name: getattr(options, name) for name in fields})
+    config = make_mini.sizes(options.n_layer, options.n_head, options.n_embd, options.n_positions)
+    more = {"start": options.start, "version": options.version, "device": options.device}
+    shares = dict(options.share) if options.share else None
+    try:
+        report = make_mini.train(options.corpus, options.out, recipe, config=config, shares=shares, **more)
+    except ValueError as error:
+        print(error)
+        return 2
+    except KeyboardInterrupt:
+        print(f"Stopped. The same command goes on after the state that was last saved in {options.out}.")
+        return 130
+    print(*make_mini.table(report["heldout"]), sep="\n")
+    return 0
+
+
+def heldout(options):
+    """Print how well a model predicts the texts of a corpus's folder `heldout`, beside what it has to beat."""
+    from gpt2lessons import load, make_mini
+
+    print(*make_mini.table(make_mini.measure(load(options.model), options.corpus)), sep="\n")
+    return 0
+
+
+def _add_training(command):
+    from gpt2lessons.training import Recipe
+
+    for name, field in Recipe.__dataclass_fields__.items():
+        kind, default = field.type, None if name == "steps" else field.default
+        settings = {"default": default, "required": name == "steps", "help": f"(default: {default})"}
+        settings |= {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
+        command.add_argument(f"--{name.replace('_', '-')}", **settings)
+    for name, default in (("n_layer", 6), ("n_head", 8), ("n_embd", 256), ("n_positions", 512)):
+        command.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help=f"(default: {default})")
+    command.add_argument("--start", help="begin with this model's weights, not with random ones: gpt2-mini or a folder")
+    command.add_argument("--share", action="append", type=_share, metavar="PART=FIRST:LAST", help="share of the rows")
+    command.add_argument("--version", default="own", help="what the model will call itself")
+    command.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+
+
+def _share(text):
+    part, _, span = text.partition("=")
+    first, _, last = span.partition(":")
+    return part, (float(first), float(last or first))
 
 
 if __name__ == "__main__":

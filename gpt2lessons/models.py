@@ -71,6 +71,11 @@ class LanguageModel:
             raise ValueError(f"{self.name} has the token ids 0 to {size - 1:,}, but was given {bad[0]:,}.")
         return self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
+    @property
+    def version(self):
+        """The version that a model of this course's own making names in its config.json, else ""."""
+        return str(getattr(self.model.config, "model_version", ""))
+
     @functools.cached_property
     def scratch(self):
         """Our own GPT-2 with a copy of the same weights; `scratch(input_ids)` gives logits (B, T, V)."""
@@ -94,7 +99,8 @@ def load(name=None):
     name, folder, source, why = _find(name)
     lm = _open(name, folder, source)
     other = 'the real GPT-2: gl.load("gpt2")' if folder == MINI else "another: gl.load(name) or GPT2LESSONS_MODEL"
-    print(f"{name} ({lm.model.num_parameters():,} parameters, {source}), because {why}; for {other}")
+    called = f"{name} {lm.version}".strip()
+    print(f"{called} ({lm.model.num_parameters():,} parameters, {source}), because {why}; for {other}")
     return lm
 
 
