@@ -85,8 +85,8 @@ def optimizers(model, recipe):
     return [muon, adamw]
 
 
-def train_step(model, rows, optimizers, recipe, step):
-    """Make one step on `rows` (B, T+1) and return the mean loss before it, in nats per token.
+def train_step(model, rows, found, recipe, step):
+    """Make one step of the optimizers `found` on `rows` (B, T+1) and return the mean loss before it, in nats per token.
 
     Raises `FloatingPointError`, before any weight has changed, if the loss is no number.
     """
@@ -101,11 +101,11 @@ def train_step(model, rows, optimizers, recipe, step):
         loss.backward()
         total += loss.item()
     if not math.isfinite(total):
-        for optimizer in optimizers:
+        for optimizer in found:
             optimizer.zero_grad()
         raise FloatingPointError(f"the loss of step {step} is {total}: the learning rate may be too high.")
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-    for optimizer in optimizers:
+    for optimizer in found:
         group = optimizer.param_groups[0]
         group["lr"] = group["peak"] * recipe.rate(step)
         optimizer.step()
