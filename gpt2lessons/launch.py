@@ -83,7 +83,7 @@ def equip(notebook, lesson):
         "cell_type": "code",
         "execution_count": 1,
         "id": CELL_ID,
-        "metadata": {},
+        "metadata": {"jupyter": {"source_hidden": True}},  # JupyterLab shows its first line only
         "outputs": [],
         "source": first_cell().splitlines(keepends=True),
     }

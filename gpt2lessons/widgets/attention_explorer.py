@@ -10,7 +10,7 @@ import torch
 
 from gpt2lessons.plots.architecture import plot_head_grid, plot_pattern
 from gpt2lessons.plots.style import visible
-from gpt2lessons.widgets.base import Twin, escape, token_html
+from gpt2lessons.widgets.base import Twin, escape, shade, token_html
 
 LONGEST = 24  # tokens: a larger pattern cannot be read any more
 _STYLE = (
@@ -88,7 +88,7 @@ class AttentionExplorer(Twin):
         boxes = []
         for i, token in enumerate(tokens):
             frame = "outline:3px solid #D55E00;" if i == picked else ""
-            weight, faded = (f"{pattern[picked, i]:.2f}", "") if i <= picked else ("–", "opacity:.45;")
+            weight, faded = (f"{pattern[picked, i]:.2f}", "") if i <= picked else ("–", "opacity:.65;")
             tip = "" if i <= picked else ' title="comes later: hidden by the mask"'
             own = "".join(
                 f'<span style="padding:1px 3px;{_shade(w)}">{token_html(tokens[j])} <small>{w:.2f}</small></span>'
@@ -171,9 +171,8 @@ class AttentionExplorer(Twin):
 
 
 def _shade(weight):
-    """Background from white (0) to dark blue (1), with letters that stay readable on it."""
-    red, green, blue = (round(255 + (dark - 255) * min(1, float(weight) ** 0.7)) for dark in (0, 60, 110))
-    return f"background:rgb({red},{green},{blue});color:{'white' if weight > 0.45 else 'black'}"
+    """Background from white (0) to dark blue (1), as in the small pictures."""
+    return shade(float(weight) ** 0.7, (0, 60, 110))
 
 
 def _png(patterns):

@@ -9,6 +9,9 @@ import matplotlib.pyplot as plt
 
 from gpt2lessons.plots.style import visible
 
+# what is wider than a narrow page scrolls in its place, and the text beside it stays within the page
+_FIT = "<style>.gl-view>.widget-html-content{min-width:0;overflow-x:auto;padding:0 3px 3px}</style>"
+
 
 class Twin(ipywidgets.VBox):
     """Controls above one HTML view, with a figure that stands in wherever no kernel runs.
@@ -24,7 +27,9 @@ class Twin(ipywidgets.VBox):
 
     def __init__(self, controls, *, watch=None):
         self.view = ipywidgets.HTML()
+        self.view.add_class("gl-view")
         super().__init__([*controls, self.view])
+        _keep_within_the_page(controls)
         for control in controls if watch is None else watch:
             control.observe(self.refresh, names="value")
         self.refresh()
@@ -32,7 +37,7 @@ class Twin(ipywidgets.VBox):
     def refresh(self, _change=None):
         """Draw the view again from the controls' values."""
         try:
-            self.view.value = self.render()
+            self.view.value = f"{_FIT}{self.render()}"
         except ValueError as error:
             self.view.value = f'<p role="alert" style="color:#c2410c">{escape(error)}</p>'
 
@@ -66,6 +71,24 @@ class Twin(ipywidgets.VBox):
         plt.close(figure)
         data["image/png"] = base64.b64encode(buffer.getvalue()).decode("ascii")
         return data
+
+
+def _keep_within_the_page(controls):
+    for control in controls:
+        control.layout.max_width = control.layout.max_width or "98%"
+        _keep_within_the_page(getattr(control, "children", ()))
+
+
+def shade(share, dark=(0, 114, 178)):
+    """Return CSS: a background from white (`share` 0) to `dark` (1), and letters that stand out on it, black or white.
+
+    The background is opaque, so that it reads the same in the light theme and in the dark one.
+    """
+    rgb = [round(255 + (value - 255) * min(max(float(share), 0), 1)) for value in dark]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (value / 255 for value in rgb)]
+    luminance = sum(weight * v for weight, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    # WCAG's contrast (L1 + 0.05) / (L2 + 0.05) is the same with black as with white at 0.179: 4.58
+    return f"background:rgb({rgb[0]},{rgb[1]},{rgb[2]});color:{'black' if luminance > 0.179 else 'white'}"
 
 
 def escape(value):

@@ -6,7 +6,7 @@ import torch
 from gpt2lessons.engine import context_length
 from gpt2lessons.plots.loops import plot_phrase
 from gpt2lessons.scoring import token_log_probs
-from gpt2lessons.widgets.base import Twin, token_html
+from gpt2lessons.widgets.base import Twin, shade, token_html
 
 MOST = 12
 
@@ -86,6 +86,4 @@ class LoopMicroscope(Twin):
 
 def _shaded(p):
     """A table cell with a probability, on a blue that is the stronger the more probable it is."""
-    letters = "white" if p > 0.5 else "currentColor"
-    look = f"background:rgba(0,114,178,{p:.2f});color:{letters};padding:.1em .6em;text-align:right"
-    return f'<td style="{look}">{p:.2f}</td>'
+    return f'<td style="{shade(p)};padding:.1em .6em;text-align:right">{p:.2f}</td>'

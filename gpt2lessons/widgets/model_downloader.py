@@ -30,7 +30,8 @@ class ModelDownloader(Twin):
         self._cancel, self._thread, self._drawn = threading.Event(), None, 0.0
         options = [(f"{name} ({hub.FAMILY[name].megabytes:,} MB)", name) for name in _OFFERED]
         # no drop-down menu: JupyterLab keeps the arrow keys, which move to another cell, to itself
-        self.choice = ipywidgets.ToggleButtons(options=options, value=model, description="model")
+        whole = {"button_width": "auto"}  # else long names are cut off
+        self.choice = ipywidgets.ToggleButtons(options=options, value=model, description="model", style=whole)
         self.button = ipywidgets.Button(description="Download", icon="download", tooltip="fetch the chosen model")
         self.button.on_click(self._pressed)
         super().__init__([self.choice, self.button], watch=[])
