@@ -12,6 +12,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import torch
+
 from gpt2lessons import bench, doctor, notebooks
 
 STAND_IN = "random-gpt2"
@@ -57,6 +59,7 @@ def run(model="gpt2-mini", *, lessons=None, cell_seconds=CELL_SECONDS):
     """Measure the lessons (default: all) and print the table; returns 1 if one takes more than is promised, else 0."""
     limit = doctor.MINI_NEEDS if model == "gpt2-mini" else doctor.GPT2_NEEDS
     what = "random weights in GPT-2 small's shape, for memory only" if model == STAND_IN else model
+    print(f"torch {torch.__version__} (a build for graphics cards takes some 280 MB more than one for CPUs alone)")
     print(f"peak memory of each lesson's kernel (MB), with {what}; at most {limit / 1e6:,.0f} are promised", flush=True)
     above = 0
     with tempfile.TemporaryDirectory() as folder:
