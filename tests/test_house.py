@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "scoring": {"engine"},
     "corpus": {"checksums"},
     "baselines": set(),
+    "induction": set(),
     "training": {"checksums"},
     "model_card": {"corpus", "beam", "generation"},
     "make_mini": {"baselines", "corpus", "model_card", "models", "scoring", "training", "bpe", "gpt2"},

@@ -15,6 +15,7 @@ _TOPICS = (
     "top_k_top_p",
     "tuning",
     "evaluation",
+    "training",
     "faster_generation",
 )
 __all__ = list(_TOPICS)

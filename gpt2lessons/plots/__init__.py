@@ -20,6 +20,7 @@ _TOPICS = (
     "filters",
     "tuning",
     "evaluation",
+    "training",
     "faster",
 )
 __all__ = ["COLOURS", *_TOPICS, "new_axes", "use_style", "visible"]

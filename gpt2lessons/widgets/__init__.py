@@ -16,6 +16,7 @@ _CLASSES = {
     "TuningExplorer": "tuning_explorer",
     "BlindStudy": "blind_study",
     "OverlapViewer": "overlap_viewer",
+    "TrainingWatcher": "training_watcher",
     "SpeculationViewer": "speculation_viewer",
 }
 __all__ = list(_CLASSES)
