@@ -12,7 +12,7 @@ KAGGLE_INPUT = "/kaggle/input"
 LINKS_ID, CELL_ID = "launch", "install"
 
 _CELL = """\
-# Installs the course where it is missing: on Colab, on Kaggle, beside a file that was downloaded alone.
+# Installs the course where it is missing, on Colab or Kaggle for example.
 import importlib.util
 
 if importlib.util.find_spec("gpt2lessons") is None:

@@ -83,6 +83,7 @@ def lab(tmp_path_factory):
     env |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "spaces")}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
     command += ["--IdentityProvider.token=", "--ServerApp.password=", f"--ServerApp.root_dir={folder / 'lessons'}"]
+    command += ["--ServerApp.disable_check_xsrf=True"]  # so that a test may end kernels
     log = (folder / "log").open("w")
     server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -96,6 +97,16 @@ def lab(tmp_path_factory):
         server.terminate()
         server.wait(30)
         log.close()
+
+
+@pytest.fixture
+def alone(lab):
+    """After a lesson its kernel ends: all of them together would take too much memory."""
+    yield
+    with urllib.request.urlopen(f"{lab[0]}/api/kernels") as answer:
+        kernels = json.load(answer)
+    for kernel in kernels:
+        urllib.request.urlopen(urllib.request.Request(f"{lab[0]}/api/kernels/{kernel['id']}", method="DELETE"))
 
 
 def _answers(url):
@@ -215,7 +226,7 @@ def click(control):
 
 
 @pytest.mark.parametrize("lesson", notebooks.lessons(), ids=lambda path: path.stem)
-def test_lesson(page, lab, lesson, pictures):
+def test_lesson(alone, page, lab, lesson, pictures):
     address, folder = lab
     cells = notebooks.code_cells(json.loads((folder / lesson.name).read_text("utf8")))
     images, errors, widgets = saved(cells)
