@@ -87,7 +87,7 @@ def lab(tmp_path_factory):
     log = (folder / "log").open("w")
     server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not _answers(f"http://127.0.0.1:{port}/api"):
             if server.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"JupyterLab did not start:\n{(folder / 'log').read_text()[-2000:]}")
@@ -95,7 +95,7 @@ def lab(tmp_path_factory):
         yield f"http://127.0.0.1:{port}", folder / "lessons"
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(120)
         log.close()
 
 
