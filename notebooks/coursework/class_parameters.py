@@ -28,8 +28,8 @@ def checked(chosen):
             f"class_parameters.json should have seed, opening and word, not {', '.join(chosen) or 'nothing'}"
         )
     seed, opening, word = chosen["seed"], chosen["opening"], chosen["word"]
-    if type(seed) is not int or seed < 0:
-        raise ValueError(f"seed should be a whole number from 0 on, without quotes, for example 2027; not {seed!r}")
+    if type(seed) is not int or not 0 <= seed < 10**9:
+        raise ValueError(f"seed should be a whole number, 0 to 999999999, without quotes, not {seed!r}")
     if type(opening) is not str or "\n" in opening or not 5 <= len(opening.split()) <= 15:
         raise ValueError(f"opening should be one line of 5 to 15 words, not {opening!r}")
     if type(word) is not str or len(word.split()) != 1 or word != word.strip():

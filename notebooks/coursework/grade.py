@@ -64,6 +64,17 @@ def _is_newer(student, assignment):
     return handed_in.exists() and graded.exists() and handed_in.stat().st_mtime > graded.stat().st_mtime
 
 
+def _unguarded():
+    """Return a warning if the system does not hold a student's code in (`walls.py`)."""
+    probe = [sys.executable, "-c", "import walls; print(*walls.outer())"]
+    standing = subprocess.run(probe, cwd=HERE, capture_output=True, text=True).stdout.split()
+    missing = {"landlock", "seccomp"} - set(standing)
+    names = ", ".join(sorted(missing))
+    return (
+        f"note: here only Python shuts students' code in ({names} missing): README.md, What is safe\n" if names else ""
+    )
+
+
 def _used():
     """Return what the graded submissions cost, where the system tells (not on Windows)."""
     try:
@@ -94,6 +105,7 @@ def main():
         )
     if not (HERE / "release" / chosen.assignment).is_dir():
         parser.error(f"first generate the assignment: nbgrader generate_assignment {chosen.assignment} --create")
+    print(_unguarded(), end="")
     start = time.time()
     with ThreadPoolExecutor(chosen.jobs) as pool:
         found = list(pool.map(lambda s: grade(chosen.assignment, s, chosen.minutes, chosen.force), students))

@@ -114,6 +114,63 @@ def _dying_cell(notebook, folder):
     notebook.cells.insert(5, new_code_cell("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"))
 
 
+OWN_REPORT = """
+CLASS = {"seed": 0, "opening": "a", "word": "b"}
+REPORT = {1: ("how many words top_p=0.7 keeps after w0", 100)}
+"""
+EASY = {**NOTHING, "q4": "false_claim, true_value = 1, len(random_toy(0, vocab_size=6).next_probs('w0', top_p=0.7))"}
+
+
+def _report(notebook):
+    return next(c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == "class-parameters")
+
+
+def _own_report(notebook, folder):
+    notebook.cells.remove(_report(notebook))
+    notebook.cells.insert(0, new_code_cell(OWN_REPORT))
+
+
+def _report_moved(notebook, folder):
+    given = _report(notebook)
+    notebook.cells.remove(given)
+    notebook.cells = [new_code_cell(OWN_REPORT), *notebook.cells, given]
+
+
+COPYIST = """
+import json, pathlib, sys
+import wire
+for folder in (pathlib.Path(wire.__file__).parent, pathlib.Path(sys.argv[0]).parent, pathlib.Path("../../..")):
+    try:
+        for cell in json.loads((folder / "source/ps2_decoding/ps2_decoding.ipynb").read_text())["cells"]:
+            if cell["id"] == "QUESTION":
+                exec("".join(cell["source"]))
+    except OSError:
+        pass
+"""
+
+
+def _killer(notebook, folder):
+    notebook.cells.insert(3, new_code_cell("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)"))
+
+
+def _scripts(notebook, folder):
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.metadata.get("nbgrader", {}).get("grade"):
+            cell.source = SCRIPT
+
+
+SCRIPT = "An answer. <script>document.title = 'OWNED'</script> <img src='x' onerror='document.title = 1'>"
+
+
+def _skipped(notebook, folder):
+    for cell in notebook.cells:
+        cell.metadata["tags"] = ["skip-execution", "remove-cell"]
+
+
+def _more_notebooks(notebook, folder):
+    (folder / "my_notes.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+
+
 SUBMISSIONS = {
     "equals-everything": (YES, None, 0),
     "patched": (NOTHING, _patched_and_edited, 0),
@@ -121,5 +178,12 @@ SUBMISSIONS = {
     "renamed": ({}, _renamed, 0),
     "old-format": ({}, _old_format, 0),
     "crashes": (CRASHES, _dying_cell, 3),
+    "own-report": (EASY, _own_report, 0),
+    "report-moved": (EASY, _report_moved, 0),
+    "copyist": ({q: COPYIST.replace("QUESTION", q) for q in NOTHING}, None, 0),
+    "skipped": (NOTHING, _skipped, 0),
+    "killer": ({}, _killer, 14),
+    "scripts": ({}, _scripts, 14),
+    "more-notebooks": ({}, _more_notebooks, 14),
 }
 MESSAGES = {"crashes": ["did not answer within", "ended the Python process", "memory"]}
