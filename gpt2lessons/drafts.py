@@ -54,9 +54,12 @@ def early_exit(model, n_layer, input_ids=None):
 
 @torch.no_grad()
 def _fit(network, n_layer, input_ids):
-    record = {}
-    network(input_ids, record=record)
-    early, late = (record[f"h.{i}.out"].flatten(0, 1) for i in (n_layer - 1, network.config.n_layer - 1))
+    pairs = []
+    for row in input_ids:  # one text at a time: a record holds every attention pattern
+        record = {}
+        network(row[None], record=record, last_only=True)
+        pairs.append([record[f"h.{i}.out"][0] for i in (n_layer - 1, network.config.n_layer - 1)])
+    early, late = map(torch.cat, zip(*pairs, strict=True))
     early, late = early - (mean := early.mean(0)), late - (goal := late.mean(0))
     gram = early.T @ early
     # a little ridge: with fewer tokens than n_embd the map would not be unique

@@ -44,7 +44,7 @@ def test_chances_are_given_for_what_was_looked_at(viewer):
     chosen = next(r for r in viewer.result().rounds if r.accepted < len(r.proposed))
     viewer.round.value = viewer.result().rounds.index(chosen) + 1
     p, q = chosen.p[chosen.accepted], chosen.q[chosen.accepted]
-    refused = next(row for row in viewer.view.value.split("<tr>") if "✗ refused" in row)
+    refused = next(row for row in viewer.view.value.split("<table")[1].split("<tr>") if "✗ refused" in row)
     assert f">{min(1, p / q):.3f}<" in refused
 
 

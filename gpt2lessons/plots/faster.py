@@ -1,5 +1,8 @@
 """What limits speed and what lifts it: the roofline, batches, work with and without cache, speculation's rounds."""
 
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
+
 from gpt2lessons.plots.style import COLOURS, new_axes, visible
 
 _STYLES = (("blue", "o", "-"), ("red", "s", "--"), ("green", "^", "-."), ("purple", "D", ":"), ("grey", "v", "-"))
@@ -79,6 +82,9 @@ def plot_errors(names, errors, *, ax=None):
     for (label, values), (colour, marker, _) in zip(errors.items(), _STYLES, strict=False):
         ax.plot(range(len(names)), [float(v) for v in values], marker, color=COLOURS[colour], label=label)
     ax.set_yscale("log")
+    ax.yaxis.set_major_locator(FixedLocator([1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1]))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    ax.yaxis.set_minor_formatter(NullFormatter())
     step = max(1, len(names) // 25)
     ax.set_xticks(range(0, len(names), step), names[::step], rotation=90, fontsize=8)
     ax.set_xlabel("matrix")
@@ -113,7 +119,7 @@ def plot_overlap(words, p, q, *, ax=None):
 
 
 def plot_speedups(alphas, curves, points, *, ax=None):
-    """Draw predicted speed-ups over the rate of acceptance, with the drafts that were measured, and return the Axes.
+    """Draw predicted speed-ups over the rate of acceptance (log scale), with measured drafts, and return the Axes.
 
     `alphas` are N rates, `curves` maps a label (a cost) to N speed-ups; `points` maps a draft to (rate, speed-up).
     """
@@ -121,12 +127,15 @@ def plot_speedups(alphas, curves, points, *, ax=None):
     ax.axhline(1, color="black", linewidth=1)
     _curves(ax, alphas, curves, markers=False)
     for place, (name, (x, y)) in enumerate(points.items()):
-        ax.plot(float(x), float(y), "D", color="black", markersize=6, zorder=3)
-        side = 10 if place % 2 == 0 else -14  # neighbours are written above and below by turns
-        ax.annotate(name, (float(x), float(y)), (0, side), textcoords="offset points", fontsize=9, ha="center")
+        label = "drafts that were measured" if place == 0 else None
+        ax.plot(float(x), float(y), "D", color="black", markersize=6, zorder=3, label=label)
+        side = 8 if place % 2 == 0 else -17  # neighbours are written above and below by turns
+        ax.annotate(name, (float(x), float(y)), (0, side), textcoords="offset points", fontsize=10, ha="center")
     ax.set_xlim(0, 1)
+    ax.set_yscale("log", base=2)
+    ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")
     ax.set_xlabel("α: rate at which guesses are accepted")
-    ax.set_ylabel("predicted speed\n(plain decoding = 1)")
+    ax.set_ylabel("predicted speed, plain\ndecoding = 1 (log scale)")
     ax.legend(loc="upper left", fontsize=10)
     return ax
 
@@ -145,16 +154,19 @@ def plot_rounds(rounds, *, ax=None):
             shown = visible(token)
             shown = shown if len(shown) <= 10 else f"{shown[:9]}…"
             ax.text(x + 0.47, y, f"{sign} {shown}".strip(), ha="center", va="center", fontsize=9)
-    for fate, (colour, hatch, sign) in FATES.items():
-        label = f"{sign} {fate}".strip()
-        ax.bar(0, 0, color=COLOURS[colour], hatch=hatch, edgecolor="white", alpha=0.55, label=label)
+    key = [
+        Patch(facecolor=COLOURS[colour], hatch=hatch, edgecolor="white", alpha=0.55, label=f"{sign} {fate}".strip())
+        for fate, (colour, hatch, sign) in FATES.items()
+    ]
     ax.set_xlim(0, widest)
     ax.set_ylim(len(rounds) - 0.4, -0.6)
     ax.set_yticks(range(len(rounds)), range(1, len(rounds) + 1))
     ax.set_xticks([])
     ax.spines["bottom"].set_visible(False)
     ax.set_ylabel("round = one reading\nby the target")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=9, handlelength=1.5, columnspacing=1)
+    ax.legend(
+        handles=key, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=9, handlelength=1.5, columnspacing=1
+    )
     return ax
 
 
