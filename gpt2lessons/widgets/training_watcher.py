@@ -68,7 +68,7 @@ class TrainingWatcher(Twin):
             f"<p>{escape(self._about())}</p>{self._curve()}"
             f'<p style="max-width:50em"><b>it writes:</b> {escape(self.prompt.value)}<span style="border-bottom:2px '
             f'solid #E69F00">{_visible(sample)}</span></p>'
-            f"<table><caption>most probable next tokens</caption>{rows}</table>"
+            f"<p>most probable next tokens:</p><table>{rows}</table>"
         )
 
     def _about(self):
@@ -98,7 +98,7 @@ class TrainingWatcher(Twin):
             place = max(y(value), place + 15)  # names that would touch are moved apart
             marks.append(
                 f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" '
-                f'stroke="currentColor" stroke-dasharray="5 4" opacity=".6"/><text x="{_WIDTH - _RIGHT + 6}" '
+                f'stroke="currentColor" stroke-dasharray="5 4" opacity=".6"/><text x="{_WIDTH - _RIGHT + 12}" '
                 f'y="{place + 4:.1f}">{escape(name)} {value:.2f}</text>'
             )
         frame = f"{_LEFT},8 {_LEFT},{y(0):.1f} {x(len(values)):.1f},{y(0):.1f}"
@@ -113,7 +113,7 @@ class TrainingWatcher(Twin):
         return (
             f'<svg role="img" aria-label="loss against step; {escape(self._about())}" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
             f'style="max-width:{_WIDTH}px;width:100%;font-size:12px;fill:currentColor">{axes}{ends}{"".join(marks)}'
-            f'<polyline fill="none" stroke="#56B4E9" stroke-width="2" points="{points}"/>{present}</svg>'
+            f'<polyline fill="none" stroke="#2B8CC4" stroke-width="2" points="{points}"/>{present}</svg>'
         )
 
     def picture(self):
