@@ -65,7 +65,7 @@ def plot_work(lengths, curves, *, ax=None):
     `lengths` are the numbers of new tokens, `curves` maps a label to as many totals in FLOP.
     """
     ax = new_axes(ax, height=3.6)
-    _curves(ax, lengths, curves)
+    _curves(ax, lengths, curves, markers=False)
     ax.set_yscale("log")
     ax.set_xlabel("new tokens")
     ax.set_ylabel("work so far\n(FLOP, log scale)")

@@ -5,7 +5,7 @@ import torch
 
 from gpt2lessons.plots.faster import COLOURS, FATES, plot_rounds
 from gpt2lessons.speculative import speculate
-from gpt2lessons.widgets.base import Twin, escape, token_html
+from gpt2lessons.widgets.base import Twin, escape, shade, token_html
 
 SHOWN = 8  # rounds in the picture
 
@@ -117,4 +117,5 @@ class SpeculationViewer(Twin):
 def _look(fate):
     colour = COLOURS[FATES[fate][0]]
     line = {"accepted": "solid", "refused": "dashed", "never looked at": "dotted", "added by the target": "double"}
-    return f"background:{colour}33;border-bottom:3px {line[fate]} {colour};padding:0 1px;margin:0 1px"
+    light = shade(0.3, [int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    return f"{light};border-bottom:3px {line[fate]} {colour};padding:0 1px;margin:0 1px"
