@@ -164,7 +164,7 @@ def test_every_command_of_the_guide_works_in_order(tmp_path):
     canvas = list(csv.reader((folder / "ps2_decoding.canvas.csv").read_text().splitlines()))
     assert canvas[1][-1] == "20.0"
     assert ["77", "", "", "", f"{AUTOMATIC}.0"] in [row[1:] for row in canvas]
-    assert (folder / "feedback" / "1234567" / "ps2_decoding" / "ps2_decoding.html").exists()
+    assert (folder / "feedback" / "ada" / "ps2_decoding" / "ps2_decoding.html").exists()
     assert list((tmp_path / "ada" / "ps2_decoding" / "feedback").rglob("ps2_decoding.html"))
 
 
