@@ -1,7 +1,7 @@
 """What the decoding loop returns: the texts, and on request every step on the way to them.
 
-What a `Step` can tell (entropy, rank, mass, …) is computed when it is first asked for, so that keeping a trace costs
-little more than the memory of its logits.
+What a `Step` can tell (entropy, rank, mass, …) is computed when it is asked for, so that keeping a trace costs little
+more than the memory of its logits.
 """
 
 import functools
@@ -22,12 +22,12 @@ class Step:
     token: torch.Tensor
     active: torch.Tensor
 
-    @functools.cached_property
+    @property  # not kept, like `probs`: both are as large as the logits, and there is a step for every token
     def model_log_probs(self):
         """Log-probabilities (B, V) under the model itself, nats."""
         return self.stages["model"].log_softmax(-1)
 
-    @functools.cached_property
+    @property
     def probs(self):
         """The distribution (B, V) after all settings: sampling draws from it, greedy search takes its largest."""
         return self._final.softmax(-1)
