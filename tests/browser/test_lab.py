@@ -267,29 +267,31 @@ def exercise(page, widget):
     widget.scroll_into_view_if_needed()
     widget.evaluate(WATCH)
 
-    def answers(kind, act):
+    def redraws(act, *, seconds):
         before = widget.evaluate("e => e.drawn")
         act()
-        answered = eventually(page, lambda: widget.evaluate("e => e.drawn") > before, seconds=120)
-        assert answered, f"the view does not answer {kind}: {widget.inner_text()[:300]}"
+        return eventually(page, lambda: widget.evaluate("e => e.drawn") > before, seconds=seconds)
 
     def press_all(controls):
         controls[0].focus()
         for control in controls:
-            if control.is_enabled():  # what was pressed before may have switched it off
+            if control.is_enabled():  # what was pressed before may have switched it off: the answer is waited for
                 go_to(page, control)
-                turn(page, control)
+                redraws(lambda control=control: turn(page, control), seconds=8)
 
     usable = {}
     for kind, selector in CONTROLS.items():
         usable[kind] = [c for c in widget.locator(selector).all() if c.is_visible() and c.is_enabled()]
         if usable[kind]:
-            answers(f"{kind} by keys", lambda controls=usable[kind]: press_all(controls))
+            answered = redraws(lambda controls=usable[kind]: press_all(controls), seconds=120)
+            assert answered, f"the view does not answer the {kind}: {widget.inner_text()[:300]}"
     page.wait_for_timeout(500)
     controls = itertools.chain(*usable.values())
     left = [c for c in controls if c.is_enabled() and not c.evaluate("e => e.matches('.mod-active')")]
     assert left, "a widget without anything to turn"
-    answers("a click", lambda: click(left[0]))
+    assert redraws(lambda: click(left[0]), seconds=120), (
+        f"the view does not answer a click: {widget.inner_text()[:300]}"
+    )
 
 
 def look(page, widget, picture):
