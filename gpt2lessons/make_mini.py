@@ -107,8 +107,14 @@ def table(heldout):
 
 
 def curve():
-    """Return the bundled gpt2-mini's training.json: {"runs": […, {"recipe", "curve", …}], "heldout": {…}}."""
-    return json.loads((models.MINI / "training.json").read_text("utf8"))
+    """Return the bundled gpt2-mini's training.json: {"runs": […, {"recipe", "curve", …}], "remarks", "heldout": {…}}.
+
+    Raises `ValueError` if the file is not there.
+    """
+    path = models.MINI / "training.json"
+    if not path.is_file():
+        raise ValueError("the bundled model's training.json is missing. Install the course again.")
+    return json.loads(path.read_text("utf8"))
 
 
 def _run(model, batches, recipe, out, plan):

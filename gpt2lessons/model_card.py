@@ -19,7 +19,7 @@ STRATEGIES = {
 }
 LIMITS = """\
 It writes the beginnings of old stories, and is meant for learning how text is generated, for nothing else. It knows no
-facts, follows no instructions, and forgets after a few sentences what it was about.
+facts, follows no instructions, and forgets after a sentence or two what it was about.
 
 Its sources are English books of the nineteenth and early twentieth century, in the public domain in the United States.
 Books were chosen, passages were not: nothing was left out of a book for what it says. So the model has the language and
@@ -101,7 +101,7 @@ def _figures(heldout):
     lines = [f"| held out | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for title, row in rows:
         cells = (f"{row[name]:.1f}" if name == "perplexity" else f"{row[name]:.3f}" for name in columns)
-        lines.append(f"| {html.escape(title)} | {' | '.join(cells)} |")
+        lines.append(f"| {html.escape(title, quote=False)} | {' | '.join(cells)} |")
     said = (
         "On texts that were kept out of the training (characters 20,000 to 60,000 of each, read through windows that "
         "move on by half the context). Bits per byte: of the model; of a uniform choice among all tokens; of token "
@@ -118,7 +118,7 @@ def _sources(found):
     for part, some in found.items():
         kept = "never trained on" if part == corpus.HELD_OUT else "trained on"
         size = sum(book.path.stat().st_size for book in some)
-        titles = "; ".join(html.escape(f"{b.title} ({b.author})" if b.author else b.title) for b in some)
+        titles = "; ".join(html.escape(f"{b.title} ({b.author})" if b.author else b.title, quote=False) for b in some)
         summary = f"{part}: {len(some)} texts, {size / 1e6:.1f} MB, {kept}"
         texts.append(f"<details><summary>{summary}</summary>\n\n{titles}.\n\n</details>")
     return texts

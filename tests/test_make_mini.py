@@ -151,6 +151,12 @@ def test_the_bundled_figures_are_those_of_the_bundled_card():
         )
 
 
+def test_a_lost_curve_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "MINI", tmp_path)
+    with pytest.raises(ValueError, match=r"training\.json is missing"):
+        make_mini.curve()
+
+
 def test_fifty_prompts_are_fifty_and_no_two_are_the_same():
     prompts = json.loads(model_card.PROMPTS.read_text("utf8"))["prompts"]
     assert len(prompts) == len(set(prompts)) == 50
