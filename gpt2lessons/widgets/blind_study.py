@@ -123,7 +123,7 @@ class BlindStudy(Twin):
             return plot_shares(names, right, asked, intervals, chance=1 / len(self.authors)).figure
         lines = [line for paragraph in self.shown[0].splitlines() for line in textwrap.wrap(paragraph, 84) or [""]]
         figure = plt.figure(figsize=(9, 0.9 + 0.26 * len(lines)))
-        body = "\n".join(visible(line).replace("␣", " ") for line in lines)
+        body = "\n".join(visible(line).replace("␣", " ") if line else "" for line in lines)
         figure.text(0.02, 0.95, f"Text 1 of {len(self.order)}", va="top", weight="bold")
         figure.text(0.02, 0.95 - 0.42 / figure.get_figheight(), body, va="top", size=11, linespacing=1.35)
         figure.text(0.02, 0.03, "Who wrote it: " + ", ".join(self.authors) + "?", style="italic")
