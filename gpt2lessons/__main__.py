@@ -1,11 +1,13 @@
 """`python -m gpt2lessons COMMAND`: what the course can do from a shell."""
 
 import argparse
+import sys
 from pathlib import Path
 
 
 def main(arguments=None):
     """Run one command; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m gpt2lessons", description=__doc__)
     commands = parser.add_subparsers(required=True)
     for run in (execute, index, bench, doctor, site, kaggle, train, heldout):
@@ -30,7 +32,7 @@ def main(arguments=None):
                 "--wheels-for", metavar="PYTHON", help="download what the course requires, for 3.12 say"
             )
             command.add_argument("--model", help="a real GPT-2 on Kaggle: owner/model/framework/variation/version")
-        if run is train:
+        if run is train and arguments[:1] == ["train"]:  # it needs torch, which `doctor` may have to miss
             _add_training(command)
         if run in (train, heldout):
             command.add_argument(

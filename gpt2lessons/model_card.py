@@ -10,7 +10,7 @@ from gpt2lessons import corpus
 from gpt2lessons.beam import beam_search
 from gpt2lessons.generation import generate
 
-PROMPTS = Path(__file__).parent / "assets" / "texts" / "prompts.json"
+PROMPTS = Path(__file__).parent / "assets" / "prompts.json"
 NEW_TOKENS = 40
 STRATEGIES = {
     "greedy": "the most probable token each time",

@@ -173,7 +173,7 @@ def test_spoiled_bundled_model(copied, spoil, words):
 
 def test_every_file_that_load_reads_has_a_checksum():
     listed = {line.split()[1] for line in (doctor.MINI / "SHA256SUMS").read_text().splitlines()}
-    assert listed == {p.name for p in doctor.MINI.iterdir()} - {"README.md", "SHA256SUMS"}
+    assert listed == {p.name for p in doctor.MINI.iterdir()} - {"README.md", "SHA256SUMS", "training.json"}
 
 
 def test_cache_that_cannot_be_written_to(healthy, monkeypatch):

@@ -62,7 +62,8 @@ def test_without_name_or_settings_the_mini_is_taken_and_the_line_says_why(machin
     assert lm.name == "gpt2-mini"
     line = capsys.readouterr().out
     assert line.count("\n") == 1
-    assert "gpt2-mini (7,033,088 parameters" in line
+    assert f"gpt2-mini {lm.version} (7,033,088 parameters" in line
+    assert lm.version.startswith("v")
     assert "no real GPT-2" in line
     assert 'gl.load("gpt2")' in line
 

@@ -87,7 +87,7 @@ def test_table_shows_the_numbers(bench):
 
 
 def test_removed_tokens_name_the_stage_that_removed_them(bench):
-    bench.controls["top_k"].value, bench.controls["min_p"].value = 4, 0.2
+    bench.controls["top_k"].value, bench.controls["min_p"].value = 4, 0.9
     assert "✗ top_k" in bench.view.value
     assert "✗ min_p" in bench.view.value
 
