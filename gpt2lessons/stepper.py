@@ -26,13 +26,14 @@ class Stepper:
             self._mask = attention_mask.new_ones(self._ids.shape, dtype=torch.long)
             self._mask[:, : self.length] = attention_mask
         self._cache = None
+        # functions, not methods: a method kept here would hold this object, and its cache would outlive it
         if hasattr(self.network, "new_cache"):
-            self._read = self._read_ours
+            self._read = Stepper._read_ours
             self._cache = self.network.new_cache(len(input_ids), max_length) if use_cache else None
         elif hasattr(self.network, "prepare_inputs_for_generation"):
-            self._read = self._read_transformers
+            self._read = Stepper._read_transformers
         else:
-            self._read, use_cache = self._read_function, False
+            self._read, use_cache = Stepper._read_function, False
             self._function = logits_function(self.network)
         self._cached, self._seen = use_cache, 0
 
@@ -54,7 +55,7 @@ class Stepper:
     def read(self):
         """Read what has not been read yet; return the logits (B, V) for the token that follows."""
         start = self._seen if self._cached else 0
-        logits = self._read(self._ids[:, start : self.length])[:, -1]
+        logits = self._read(self, self._ids[:, start : self.length])[:, -1]
         self._seen = self.length
         return logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
 

@@ -1,7 +1,9 @@
 """The decoding loop: exact on toy models, equal to transformers token for token, honest about seeds."""
 
+import gc
 import itertools
 import math
+import weakref
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from gpt2lessons import toy
 from gpt2lessons.generation import generate, generate_text
 from gpt2lessons.gpt2 import GPT2
 from gpt2lessons.scoring import token_log_probs
+from gpt2lessons.stepper import Stepper
 
 
 def seeded(seed):
@@ -122,6 +125,19 @@ def test_eos_ends_a_row_as_in_transformers():
                 ended_early += n < len(row)
             assert (got.log_probs[torch.arange(got.log_probs.shape[1]) >= got.lengths[:, None]] == 0).all()
     assert ended_early > 20
+
+
+def test_the_cache_goes_with_the_stepper(mini):
+    gc.disable()  # nothing may wait for the collector: a batch's cache can be hundreds of megabytes
+    try:
+        steps = Stepper(mini, mini.encode("The king"), max_length=8)
+        steps.read()
+        cache = weakref.ref(steps._cache)
+        assert cache() is not None
+        del steps
+        assert cache() is None
+    finally:
+        gc.enable()
 
 
 def test_no_hidden_default():
