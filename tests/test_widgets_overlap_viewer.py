@@ -77,3 +77,11 @@ def test_the_twin_is_a_picture_with_one_line_of_text():
     bundle = widget._repr_mimebundle_()
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
     assert bundle["text/plain"].startswith("OverlapViewer: 6 shared 1-grams, rouge1 F1 0.9231")
+
+
+def test_the_box_is_answered_even_where_stems_are_the_words():
+    widget = OverlapViewer("a boat", "a boat")
+    before = widget.view.value
+    widget.stemmer.value = True
+    assert "1-grams of words" in before
+    assert "1-grams of stems" in widget.view.value

@@ -63,9 +63,10 @@ class OverlapViewer(Twin):
         )
         bleu = m["bleu"]
         precisions = ", ".join(f"{c}/{t}" for c, t in zip(bleu.counts, bleu.totals, strict=True))
+        of_what = "stems" if self.stemmer.value else "words"  # said even where both give the same
         return (
-            f"{marked}<p>{shared} of the candidate's {sizes[0]} {n}-grams are shared (precision); the reference has "
-            f"{sizes[1]} (recall)</p><table>{rows}"
+            f"{marked}<p>{shared} of the candidate's {sizes[0]} {n}-grams of {of_what} are shared (precision); the "
+            f"reference has {sizes[1]} (recall)</p><table>{rows}"
             f'<tr><th style="text-align:left">BLEU</th><td>n-grams {precisions}; brevity penalty {bleu.bp:.4f}; '
             f"score {bleu.score:.2f} of 100</td></tr></table>"
         )
