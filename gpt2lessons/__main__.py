@@ -109,7 +109,7 @@ def train(options):
     shares = dict(options.share) if options.share else None
     try:
         report = make_mini.train(options.corpus, options.out, recipe, config=config, shares=shares, **more)
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         print(error)
         return 2
     except KeyboardInterrupt:

@@ -142,7 +142,10 @@ class Batches:
         return self.steps
 
     def _dealt(self, part, step):
-        """Return how many rows of `part` were dealt out before `step`: the sum of its shares, rounded down."""
+        """Return how many rows of `part` were dealt out before `step`: its shares, rounded down; the last: the rest."""
+        *others, rest = self.parts
+        if part == rest:
+            return self.rows * step - sum(self._dealt(other, step) for other in others)
         first, last = self._shares[part]
         slope = (last - first) / max(1, self.steps - 1)
         return int(self.rows * (first * step + slope * step * (step - 1) / 2) + 1e-6)

@@ -109,6 +109,15 @@ def test_shares_are_kept_over_the_whole_training(rows, steps, first, last):
         assert abs(sum(c["a"] for c in counts[:end]) - wanted) <= 1
 
 
+@pytest.mark.parametrize("first", [0.55, 1 / 3, 0.8])
+def test_with_two_parts_too_no_stretch_comes_again(first):
+    parts = {"a": np.arange(4000), "b": np.arange(4000, 8000)}
+    shares = {"a": (first, 0.65), "b": (1 - first, 0.35)}
+    batches = corpus.Batches(parts, rows=5, context=8, steps=60, shares=shares)
+    starts = [row[0].item() for step in range(60) for row in batches[step]]
+    assert len(set(starts)) == len(starts) == 300
+
+
 def test_a_batch_depends_on_seed_and_step_alone():
     parts = {"a": np.arange(3000), "b": np.arange(3000, 5000)}
     one, two, other = (corpus.Batches(parts, rows=4, context=16, steps=50, seed=s) for s in (1, 1, 2))
