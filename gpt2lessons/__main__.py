@@ -135,7 +135,7 @@ def _add_training(command):
         settings = {"default": default, "required": name == "steps", "help": f"(default: {default})"}
         settings |= {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
         command.add_argument(f"--{name.replace('_', '-')}", **settings)
-    for name, default in (("n_layer", 6), ("n_head", 8), ("n_embd", 256), ("n_positions", 512)):
+    for name, default in (("n_layer", 6), ("n_head", 8), ("n_embd", 384), ("n_positions", 512)):
         command.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help=f"(default: {default})")
     command.add_argument("--start", help="begin with this model's weights, not with random ones: gpt2-mini or a folder")
     command.add_argument("--share", action="append", type=_share, metavar="PART=FIRST:LAST", help="share of the rows")

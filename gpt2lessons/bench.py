@@ -153,7 +153,7 @@ def peak_memory(side, model, batch=32):
 
 def report_memory(side, name, batch):
     """Write a few texts with one side only and print the peak memory of this process in bytes."""
-    size = {"vocab_size": 8449, "n_positions": 512, "n_embd": 256, "n_layer": 6, "n_head": 8} if name == "mini" else {}
+    size = {"vocab_size": 8449, "n_positions": 512, "n_embd": 384, "n_layer": 6, "n_head": 8} if name == "mini" else {}
     torch.manual_seed(0)
     with torch.no_grad():
         if side == "ours":

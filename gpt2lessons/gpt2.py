@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+TURNED = ("c_attn.weight", "c_fc.weight", "c_proj.weight")  # the checkpoint stores (in, out), nn.Linear (out, in)
+
 
 @dataclass(frozen=True)
 class GPT2Config:
@@ -187,9 +189,11 @@ class GPT2(nn.Module):
         return torch.zeros_like(visible, dtype=self.wte.weight.dtype).masked_fill(~visible, -math.inf)
 
     @classmethod
-    def from_transformers(cls, model):
+    def from_transformers(cls, model, *, share=False):
         """Return our GPT-2 with a copy of the weights of `model`, a transformers `GPT2LMHeadModel`.
 
+        `share`: let `model` use the copies too, so that only the token embeddings are in memory twice (their order
+        differs, and it can save its own order only). To change weights, load another model: both would change.
         Raises `ValueError` if a tensor is missing, unknown or of the wrong shape, or the wiring is not GPT-2's. The
         copies do not require gradients, so that a forward pass keeps nothing; `.requires_grad_(True)` trains them.
         """
@@ -209,12 +213,18 @@ class GPT2(nn.Module):
             sides = ("unknown" if name in found else "missing" for name in wrong)
             raise ValueError(f"not GPT-2's tensors: {', '.join(map(' '.join, zip(wrong, sides, strict=True)))}.")
         for name, weight in found.items():
-            if name.endswith(("c_attn.weight", "c_fc.weight", "c_proj.weight")):
-                weight = weight.t()  # the checkpoint stores (in, out), nn.Linear (out, in)
+            if name.endswith(TURNED):
+                weight = weight.t()
             if tuple(weight.shape) != expected[name]:
                 raise ValueError(f"{name} should be {expected[name]}, but is {tuple(weight.shape)}.")
             found[name] = weight.clone() if name == "wpe.weight" else _in_reading_order(weight)
         ours.load_state_dict(found, assign=True)
+        for name, parameter in model.named_parameters() if share else ():
+            own = found[name.removeprefix("transformer.")]
+            if name == "transformer.wte.weight":  # a copy, or it would keep the whole file that it came from in memory
+                parameter.data = parameter.data.clone()
+            else:
+                parameter.data = own.t() if name.endswith(TURNED) else own
         return ours.requires_grad_(False).eval()
 
 

@@ -23,7 +23,7 @@ SECONDS_BETWEEN_STATES, SECONDS_BETWEEN_LINES = 300, 10
 POINTS_OF_A_CURVE = 300
 
 
-def sizes(n_layer=6, n_head=8, n_embd=256, n_positions=512):
+def sizes(n_layer=6, n_head=8, n_embd=384, n_positions=512):
     """Return the `GPT2Config` of a model with gpt2-mini's vocabulary."""
     return GPT2Config(len(BPE.mini()), n_positions, n_embd, n_layer, n_head)
 

@@ -85,6 +85,8 @@ def _training(run):
         f"last {recipe['decay']:.0%} down to nothing; seed {recipe['seed']}. The books as they are, `<|endoftext|>` "
         "before each."
     )
+    if dropout := recipe.get("dropout"):
+        text += f" Dropout {dropout:.0%}; the loss below is under dropout, so that it is higher than without."
     if run["shares"]:
         spans = (f"{part} from {a:.0%} to {b:.0%}" for part, (a, b) in run["shares"].items())
         text += f" Share of the rows, from the first step to the last: {', '.join(spans)}."

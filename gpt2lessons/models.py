@@ -78,10 +78,10 @@ class LanguageModel:
 
     @functools.cached_property
     def scratch(self):
-        """Our own GPT-2 with a copy of the same weights; `scratch(input_ids)` gives logits (B, T, V)."""
+        """Our own GPT-2 with the same weights, in the same memory; `scratch(input_ids)` gives logits (B, T, V)."""
         from gpt2lessons.gpt2 import GPT2
 
-        return GPT2.from_transformers(self.model)
+        return GPT2.from_transformers(self.model, share=True)
 
     def __repr__(self):
         return f"LanguageModel({self.name}, {self.model.num_parameters():,} parameters, {self.source})"

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from gpt2lessons import checksums
+from gpt2lessons.gpt2 import TURNED
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Recipe:
 
     `rows_at_once`: how many rows go through the model together; the gradients of one step's parts are added up, so it
     changes memory and speed, not the result (but for rounding). `bf16`: compute in bfloat16, keep weights in float32.
+    `dropout`: see below; worth it where each text is read many times. `compiled`: torch compiles the blocks first,
+    which makes them faster on a GPU.
     """
 
     steps: int
@@ -39,7 +42,9 @@ class Recipe:
     decay: float = 0.4
     rows_at_once: int = 4
     clip: float = 1.0
+    dropout: float = 0.0
     bf16: bool = True
+    compiled: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -49,6 +54,8 @@ class Recipe:
             raise ValueError(f"rates and weight decay are at least 0, clip is above 0, but the recipe is {self}.")
         if min(self.warmup, self.decay) < 0 or self.warmup + self.decay > 1:
             raise ValueError(f"warmup and decay are shares of the steps, together at most 1, but the recipe is {self}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is a share, at least 0 and below 1, but the recipe is {self}.")
 
     def rate(self, step):
         """Return the learning rate of `step` (0 first) as a share of its peak: up, level, down to nearly 0."""
@@ -59,7 +66,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Progress:
-    """What one step showed: `loss` in nats per token before it, `rate`, tokens so far, seconds since the start."""
+    """What one step showed: `loss` (nats per token, before it, under dropout), `rate`, tokens and seconds so far."""
 
     step: int
     loss: float
@@ -83,6 +90,27 @@ def optimizers(model, recipe):
     for optimizer, lr in ((muon, recipe.muon_lr), (adamw, recipe.adamw_lr)):
         optimizer.param_groups[0]["peak"] = lr
     return [muon, adamw]
+
+
+@contextlib.contextmanager
+def dropout(model, share):
+    """While this lasts and the model is in training mode, leave out a random `share` of what is written to its stream.
+
+    What embeddings, attentions and MLPs add is set to 0 at random places, the rest made larger in proportion
+    (Srivastava et al. 2014), where GPT-2 did it (`embd_pdrop`, `resid_pdrop`). So no place can be relied on.
+    """
+    hooks = [
+        model.h[0].register_forward_pre_hook(
+            lambda block, given: (F.dropout(given[0], share, block.training), *given[1:]),
+        )
+    ]
+    for part in [part for block in model.h for part in (block.attn, block.mlp)]:
+        hooks.append(part.register_forward_hook(lambda part, _, out: F.dropout(out, share, part.training)))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def train_step(model, rows, found, recipe, step):
@@ -122,15 +150,19 @@ def run(model, batches, recipe, *, found=None, after=None):
     found = found or optimizers(model, recipe)
     first, tokens, before = (after.step + 1, after.tokens, after.seconds) if after else (0, 0, 0.0)
     started = time.monotonic()
-    for step in range(first, recipe.steps):
-        rows = batches[step]
-        model.requires_grad_(True).train()
-        try:
-            loss = train_step(model, rows, found, recipe, step)
-        finally:
-            model.requires_grad_(False).eval()
-        tokens += rows.numel() - len(rows)
-        yield Progress(step, loss, recipe.rate(step), tokens, before + time.monotonic() - started)
+    with dropout(model, recipe.dropout) if recipe.dropout else contextlib.nullcontext():
+        for block in model.h if recipe.compiled else ():
+            block.compile()
+        for step in range(first, recipe.steps):
+            rows = batches[step]
+            model.requires_grad_(True).train()
+            try:
+                with _dice(recipe, step):
+                    loss = train_step(model, rows, found, recipe, step)
+            finally:
+                model.requires_grad_(False).eval()
+            tokens += rows.numel() - len(rows)
+            yield Progress(step, loss, recipe.rate(step), tokens, before + time.monotonic() - started)
 
 
 def save_state(path, model, found, progress):
@@ -168,8 +200,8 @@ def write_model(model, folder, *, tokenizer_files, version, dtype=torch.float16)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
     for name, p in model.named_parameters():
-        turned = name.endswith(("c_attn.weight", "c_fc.weight", "c_proj.weight"))  # the checkpoint stores (in, out)
-        tensors[f"transformer.{name}"] = (p.detach().t() if turned else p.detach()).to("cpu", dtype).contiguous()
+        weight = p.detach().t() if name.endswith(TURNED) else p.detach()
+        tensors[f"transformer.{name}"] = weight.to("cpu", dtype).contiguous()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     eos = model.config.vocab_size - 1
     config = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "activation_function": "gelu_new"}
@@ -182,6 +214,15 @@ def write_model(model, folder, *, tokenizer_files, version, dtype=torch.float16)
     listed = ["config.json", "generation_config.json", "model.safetensors", *(file.name for file in tokenizer_files)]
     sums = "".join(f"{checksums.digest(folder / name)}  {name}\n" for name in sorted(listed))
     (folder / "SHA256SUMS").write_text(sums)
+
+
+@contextlib.contextmanager
+def _dice(recipe, step):
+    """Let dropout depend on seed and step alone, so that going on after a stop changes nothing; leave torch's own."""
+    with torch.random.fork_rng(enabled=recipe.dropout > 0):
+        if recipe.dropout:
+            torch.manual_seed(1_000_003 * recipe.seed + step)
+        yield
 
 
 def _write_json(path, content):

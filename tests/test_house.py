@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "corpus": {"checksums"},
     "baselines": set(),
     "induction": set(),
-    "training": {"checksums"},
+    "training": {"checksums", "gpt2"},
     "model_card": {"corpus", "beam", "generation"},
     "make_mini": {"baselines", "corpus", "model_card", "models", "scoring", "training", "bpe", "gpt2"},
     "metrics": {"scoring"},

@@ -62,7 +62,7 @@ def test_without_name_or_settings_the_mini_is_taken_and_the_line_says_why(machin
     assert lm.name == "gpt2-mini"
     line = capsys.readouterr().out
     assert line.count("\n") == 1
-    assert f"gpt2-mini {lm.version} (7,033,088 parameters" in line
+    assert f"gpt2-mini {lm.version} (14,088,576 parameters" in line
     assert lm.version.startswith("v")
     assert "no real GPT-2" in line
     assert 'gl.load("gpt2")' in line
@@ -147,7 +147,7 @@ def test_loading_without_a_name_never_touches_the_network(machine, monkeypatch):
 def test_loaded_model_is_ready_for_lessons(mini):
     assert not mini.model.training
     assert {p.dtype for p in mini.model.parameters()} == {torch.float32}
-    assert mini.model.num_parameters() == 7_033_088
+    assert mini.model.num_parameters() == 14_088_576
     assert mini.tokenizer.pad_token == mini.tokenizer.eos_token == "<|endoftext|>"
     assert mini.tokenizer.padding_side == "left"
     assert mini.tokenizer.model_max_length == mini.model.config.n_positions == 512
@@ -157,6 +157,21 @@ def test_loaded_model_is_ready_for_lessons(mini):
     assert "gpt2-mini" in repr(mini)
     assert len(repr(mini)) < 200
     assert str(models.MINI.parent) not in repr(mini.tokenizer) + repr(mini.model.config), "a path of this machine"
+
+
+def test_scratch_and_model_share_their_memory_and_the_model_can_be_saved(tmp_path):
+    lm = gl.load("gpt2-mini")
+    ids = lm.encode("Once upon a time")
+    with torch.no_grad():
+        before = lm.model(ids).logits
+        ours, theirs = ({p.data_ptr() for p in m.parameters()} for m in (lm.scratch, lm.model))
+        assert ours - theirs == {lm.scratch.wte.weight.data_ptr()}
+        torch.testing.assert_close(lm.model(ids).logits, before, atol=1e-4, rtol=0)
+        lm.scratch.h[0].attn.c_proj.weight[3, 5] = 7
+        assert lm.model.transformer.h[0].attn.c_proj.weight[5, 3] == 7
+    lm.model.save_pretrained(tmp_path)
+    saved = type(lm.model).from_pretrained(tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(saved.parameters(), lm.model.parameters(), strict=True))
 
 
 def test_scratch_has_the_same_weights(mini):

@@ -108,9 +108,9 @@ def test_progress_counts_tokens_and_the_model_can_be_used_between_steps(batches)
     assert seen == [(s, 8 * 16 * (s + 1), RECIPE.rate(s)) for s in range(12)]
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_going_on_gives_what_no_stop_would_have_given(batches, tmp_path, bf16):
-    recipe = replace(RECIPE, bf16=bf16)
+@pytest.mark.parametrize("more", [{}, {"bf16": True}, {"dropout": 0.3}])
+def test_going_on_gives_what_no_stop_would_have_given(batches, tmp_path, more):
+    recipe = replace(RECIPE, **more)
     whole, stopped, fresh = model(), model(), model(seed=5)
     losses = [p.loss for p in training.run(whole, batches, recipe)]
     found = training.optimizers(stopped, recipe)
@@ -126,6 +126,44 @@ def test_going_on_gives_what_no_stop_would_have_given(batches, tmp_path, bf16):
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
 
 
+def test_dropout_leaves_out_its_share_and_makes_the_rest_larger():
+    m, seen = model().train(), []
+    ids = torch.randint(0, 11, (64, 16))
+    m.h[0].register_forward_pre_hook(lambda block, given: seen.append(given[0]), prepend=True)
+    with training.dropout(m, 0.25):
+        m.h[0].register_forward_pre_hook(lambda block, given: seen.append(given[0]))
+        m(ids)
+    plain, dropped = seen
+    kept = dropped != 0
+    assert kept.float().mean().item() == pytest.approx(0.75, abs=0.02)
+    torch.testing.assert_close(dropped[kept], plain[kept] / 0.75)
+
+
+def test_dropout_acts_in_training_only_and_is_gone_afterwards(batches):
+    ids = batches[0][:, :-1]
+    m, other = model(), model()
+    untouched = m(ids)
+    with training.dropout(m, 0.5):
+        assert torch.equal(m.eval()(ids), untouched)
+        assert not torch.allclose(m.train()(ids), untouched)
+    assert torch.equal(m(ids), untouched)
+    dice = torch.get_rng_state()
+    first, *_ = training.run(m, batches, replace(RECIPE, dropout=0.5))
+    assert torch.equal(torch.get_rng_state(), dice)
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in m.modules())
+    assert first.loss != next(training.run(other, batches, RECIPE)).loss
+
+
+def test_compiled_compiles_every_block_once(batches, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
+    m = model()
+    list(training.run(m, batches, replace(RECIPE, compiled=True)))
+    assert compiled == list(m.h)
+    list(training.run(m, batches, RECIPE))
+    assert len(compiled) == 2
+
+
 def test_a_loss_that_is_no_number_stops_before_it_does_harm(batches):
     m = model()
     m.wte.weight.data[0, 0] = math.inf
@@ -137,7 +175,16 @@ def test_a_loss_that_is_no_number_stops_before_it_does_harm(batches):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"rows": 0}, {"warmup": 0.7, "decay": 0.4}, {"warmup": -0.1}, {"muon_lr": -1}, {"clip": 0}]
+    "wrong",
+    [
+        {"dropout": 1.0},
+        {"steps": 0},
+        {"rows": 0},
+        {"warmup": 0.7, "decay": 0.4},
+        {"warmup": -0.1},
+        {"muon_lr": -1},
+        {"clip": 0},
+    ],
 )
 def test_recipes_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValueError, match="the recipe is Recipe"):
