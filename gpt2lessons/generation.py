@@ -207,7 +207,8 @@ def _uniforms(generator, rows, steps):
             "torch.Generator().manual_seed(0)."
         )
     # one draw, however many rows: what the generator gives afterwards does not depend on the batch either
-    seed = torch.randint(2**32, (1,), generator=generator).item()
+    device = None if generator is None else generator.device
+    seed = torch.randint(2**32, (1,), generator=generator, device=device).item()
     seeds = torch.randint(2**32, (rows,), generator=torch.Generator().manual_seed(seed)).tolist()
     streams = [torch.rand(steps, dtype=torch.float64, generator=torch.Generator().manual_seed(s)) for s in seeds]
     return torch.stack(streams)

@@ -151,7 +151,7 @@ class GPT2(nn.Module):
         Raises `ValueError` or `TypeError` if a shape or dtype is wrong, an id unknown, or the text too long.
         """
         start = 0 if cache is None else cache.length
-        _check(input_ids, attention_mask, cache, start, self.config)
+        _check(input_ids, attention_mask, cache, start, self.config, self.wte.weight.device)
         T, end = input_ids.shape[1], start + input_ids.shape[1]
         positions = slice(start, end)
         if attention_mask is not None:
@@ -242,11 +242,15 @@ def _note(record, place, name, tensor):
     return tensor
 
 
-def _check(input_ids, attention_mask, cache, start, config):
+def _check(input_ids, attention_mask, cache, start, config, device):
     if (kind := getattr(input_ids, "dtype", type(input_ids).__name__)) not in (torch.long, torch.int):
         raise TypeError(f"input_ids should be a tensor of whole numbers (torch.long), not {kind}.")
     if input_ids.dim() != 2 or input_ids.shape[1] == 0:
         raise ValueError(f"input_ids should be (B, T), T at least 1, not {tuple(input_ids.shape)}; one text: ids[None]")
+    if input_ids.device != device:
+        raise ValueError(
+            f"input_ids lie on {input_ids.device}, the weights on {device}: input_ids.to({str(device)!r})."
+        )
     B, end = input_ids.shape[0], start + input_ids.shape[1]
     if attention_mask is not None and (attention_mask.shape != (B, end) or attention_mask.is_floating_point()):
         given = f"{tuple(attention_mask.shape)} of {attention_mask.dtype}"

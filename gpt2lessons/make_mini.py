@@ -33,8 +33,9 @@ def train(folder, out, recipe, *, config=None, start=None, shares=None, version=
 
     Random weights of `config` (default: gpt2-mini's sizes), or the weights of `start`, a name for `load()`. `shares`
     as in `corpus.Batches`. An interrupted training with the same settings goes on after its last saved state, with the
-    result that it would have had. Raises `ValueError` for a corpus without text, for an `out` that holds another
-    training, and for a context longer than the model's.
+    result that it would have had (on a graphics card only nearly: there even the same run twice differs by rounding).
+    Raises `ValueError` for a corpus without text, for an `out` that holds another training, and for a context longer
+    than the model's.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ class LanguageModel:
     source: str
 
     def encode(self, text):
-        """Return the token ids of `text`: LongTensor (1, T), nothing added; `<|endoftext|>` in it is one token.
+        """Return the token ids of `text`: LongTensor (1, T), where the model lies; `<|endoftext|>` is one token.
 
         A text longer than the context is encoded too; the model will refuse it. Raises `ValueError` for an empty text
         and for one that is not valid Unicode, `TypeError` if it is not a str.
@@ -53,7 +53,7 @@ class LanguageModel:
                 f"the text has half of a surrogate pair at position {error.start}, which is no character. "
                 "Read the text again with the right encoding."
             ) from None
-        return torch.tensor([self.tokenizer.encode(text, verbose=False)], dtype=torch.long)
+        return torch.tensor([self.tokenizer.encode(text, verbose=False)], dtype=torch.long, device=self.model.device)
 
     def decode(self, ids):
         """Return the text of `ids`: one token id, a list of them, or a LongTensor (T,) or (1, T)."""

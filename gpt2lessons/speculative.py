@@ -232,10 +232,12 @@ def _chooser(generator):
     if generator is not None and not isinstance(generator, torch.Generator):
         kind = type(generator).__name__
         raise TypeError(f"generator is {kind}, but should be a torch.Generator: torch.Generator().manual_seed(0).")
+    device = None if generator is None else generator.device
 
     def choose(weights):
         cumulated = weights.cumsum(-1)
-        uniform = torch.rand(1, dtype=torch.float64, generator=generator) * cumulated[-1]
+        uniform = torch.rand(1, dtype=torch.float64, generator=generator, device=device).to(cumulated.device)
+        uniform = uniform * cumulated[-1]
         return min(int(torch.searchsorted(cumulated, uniform, right=True)), len(weights) - 1)
 
     return choose

@@ -319,6 +319,11 @@ BAD = [
     (lambda m: m(some_ids(1, 25)), ValueError, "25 tokens, but this model has 24 positions: keep its last"),
     (lambda m: m(some_ids(1, 25), attention_mask=torch.ones(1, 25).long()), ValueError, "25 tokens, but .* 24 pos"),
     (lambda m: m(torch.tensor([1, 2])), ValueError, r"be \(B, T\), T at least 1, not \(2,\); one text: ids\[None\]"),
+    (
+        lambda m: m(torch.tensor([[1]], device="meta")),
+        ValueError,
+        r"on meta, the weights on cpu: input_ids.to\('cpu'\)",
+    ),
     (lambda m: m(torch.ones(1, 0).long()), ValueError, r"T at least 1, not \(1, 0\)"),
     (lambda m: m(torch.ones(1, 2)), TypeError, "whole numbers .* not torch.float32"),
     (lambda m: m(torch.ones(1, 2).bool()), TypeError, "whole numbers .* not torch.bool"),

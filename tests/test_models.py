@@ -159,6 +159,13 @@ def test_loaded_model_is_ready_for_lessons(mini):
     assert str(models.MINI.parent) not in repr(mini.tokenizer) + repr(mini.model.config), "a path of this machine"
 
 
+def test_ids_lie_where_the_model_is():
+    lm = gl.load("gpt2-mini")
+    assert lm.encode("one").device == lm.model.device == torch.device("cpu")
+    lm.model.to("meta")
+    assert lm.encode("one").device == torch.device("meta")
+
+
 def test_scratch_and_model_share_their_memory_and_the_model_can_be_saved(tmp_path):
     lm = gl.load("gpt2-mini")
     ids = lm.encode("Once upon a time")
