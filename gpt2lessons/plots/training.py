@@ -23,18 +23,17 @@ def smooth(values, width):
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
-def plot_loss(losses, *, lines=None, steps=None, marked=None, unit="nats per token", each="each step", ax=None):
+def plot_loss(losses, *, lines=None, steps=None, marked=None, unit="nats per token", ax=None):
     """Draw a training's loss (N,) against its step (1 … N, or `steps`), pale, and its running mean.
 
-    `lines` {name: value}: horizontal lines to compare with, named at the right; `marked`: a step to be marked; `each`:
-    what one of the losses is, for the legend.
+    `lines` {name: value}: horizontal lines to compare with, named at the right; `marked`: a step to be marked.
     """
     losses = _numbers(losses, "losses")
     steps = np.arange(1, len(losses) + 1) if steps is None else _numbers(steps, "steps")
     if len(steps) != len(losses):
         raise ValueError(f"there are {len(losses)} losses, but {len(steps)} steps.")
     ax = new_axes(ax, width=8.5, height=4.2)
-    ax.plot(steps, losses, color=COLOURS["sky"], linewidth=0.8, alpha=0.8, label=each)
+    ax.plot(steps, losses, color=COLOURS["sky"], linewidth=0.8, alpha=0.8, label="each step")
     mean = smooth(losses, max(1, len(losses) // 40))
     ax.plot(steps, mean, color=COLOURS["blue"], linewidth=2.2, label="running mean")
     _draw_lines(ax, lines or {})
