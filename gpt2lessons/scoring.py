@@ -12,7 +12,7 @@ import torch
 
 from gpt2lessons.engine import beginning_token, context_length, logits_function
 
-_TOKENS_AT_ONCE = 2048
+_TOKENS_AT_ONCE = 512  # of GPT-2's 50,257 logits, 100 MB
 
 
 def token_log_probs(
