@@ -79,14 +79,14 @@ def beam_search(
         prompt = ids[real.bool()][None]
         tree = SearchTree(tuple(prompt[0].tolist()), num_beams, length_penalty)
         rules = (num_beams // num_beam_groups, length_penalty, early_stopping, eos, max_new_tokens)
-        groups = running = [_Group(g, tree, *rules) for g in range(num_beam_groups)]
+        groups = running = [_Group(g, tree, *rules, ids.device) for g in range(num_beam_groups)]
         stepper = Stepper(model, prompt, max_length=prompt.shape[1] + max_new_tokens, use_cache=use_cache)
         while running:
             # at first there is one text, the prompt, which all groups share; later each beam is a row
             shared = not tree.nodes
             if not shared:
-                stepper.select(torch.tensor([source for group in running for source in group.sources]))
-                stepper.add(torch.tensor([node.token for group in running for node in group.nodes]))
+                stepper.select(ids.new_tensor([source for group in running for source in group.sources]))
+                stepper.add(ids.new_tensor([node.token for group in running for node in group.nodes]))
             log_probs, texts = stepper.read().float().log_softmax(-1), stepper.ids
             tree.rows += len(texts)
             scores = penalize_repetition(log_probs, texts, repetition_penalty) if repetition_penalty != 1 else log_probs
@@ -109,10 +109,10 @@ def beam_search(
 class _Group:
     """Beams that compete with each other: all of them, or one group of a diverse beam search."""
 
-    def __init__(self, number, tree, size, length_penalty, early_stopping, eos, max_new_tokens):
+    def __init__(self, number, tree, size, length_penalty, early_stopping, eos, max_new_tokens, device):
         self.number, self.tree, self.size, self.eos = number, tree, size, eos
         self.length_penalty, self.early_stopping, self.max_new_tokens = length_penalty, early_stopping, max_new_tokens
-        self.nodes, self.sources, self.totals = [None], [], torch.zeros(1)
+        self.nodes, self.sources, self.totals = [None], [], torch.zeros(1, device=device)
         self.step, self.finished, self.stopped = 0, [], ""
 
     def advance(self, log_probs, scores, allowed, handicap, start):
@@ -178,7 +178,7 @@ class _Group:
 
 
 def _hypothesis(node, prompt, row):
-    new = torch.tensor(node.new_ids(), dtype=torch.long)
+    new = prompt.new_tensor(node.new_ids(), dtype=torch.long)
     log_prob = math.fsum(n.log_prob for n in node.path())
     return Hypothesis(torch.cat([prompt, new]), new, log_prob, node.score, row, node)
 

@@ -209,9 +209,10 @@ def _uniforms(generator, rows, steps):
     # one draw, however many rows: what the generator gives afterwards does not depend on the batch either
     device = None if generator is None else generator.device
     seed = torch.randint(2**32, (1,), generator=generator, device=device).item()
-    seeds = torch.randint(2**32, (rows,), generator=torch.Generator().manual_seed(seed)).tolist()
-    streams = [torch.rand(steps, dtype=torch.float64, generator=torch.Generator().manual_seed(s)) for s in seeds]
-    return torch.stack(streams)
+    # from here on by the processor's dice, so that every device writes the same text
+    seeds = torch.randint(2**32, (rows,), generator=torch.Generator("cpu").manual_seed(seed), device="cpu").tolist()
+    dice = [torch.Generator("cpu").manual_seed(s) for s in seeds]
+    return torch.stack([torch.rand(steps, dtype=torch.float64, generator=d, device="cpu") for d in dice])
 
 
 def _draw(scores, uniform):

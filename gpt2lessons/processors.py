@@ -198,7 +198,7 @@ def ban_repeated_ngrams(logits, input_ids, ngram_size):
     prefix = input_ids[:, length + 1 - n :]
     match = (windows[..., :-1] == prefix[:, None]).all(-1) & (prefix >= 0).all(-1, keepdim=True)
     last = windows[..., -1]
-    banned = torch.zeros(len(logits), size + 1, dtype=torch.bool).scatter_(
+    banned = torch.zeros(len(logits), size + 1, dtype=torch.bool, device=logits.device).scatter_(
         1, last.where(match & (last >= 0), size), True
     )
     out = logits.masked_fill(banned[:, :-1], -torch.inf)
