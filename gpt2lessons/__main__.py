@@ -1,6 +1,7 @@
 """`python -m gpt2lessons COMMAND`: what the course can do from a shell."""
 
 import argparse
+import inspect
 import sys
 from pathlib import Path
 
@@ -128,6 +129,7 @@ def heldout(options):
 
 
 def _add_training(command):
+    from gpt2lessons.make_mini import sizes
     from gpt2lessons.training import Recipe
 
     for name, field in Recipe.__dataclass_fields__.items():
@@ -135,8 +137,9 @@ def _add_training(command):
         settings = {"default": default, "required": name == "steps", "help": f"(default: {default})"}
         settings |= {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
         command.add_argument(f"--{name.replace('_', '-')}", **settings)
-    for name, default in (("n_layer", 6), ("n_head", 8), ("n_embd", 384), ("n_positions", 512)):
-        command.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help=f"(default: {default})")
+    for name, size in inspect.signature(sizes).parameters.items():
+        kind = {"type": int, "default": size.default, "help": f"(default: {size.default})"}
+        command.add_argument(f"--{name.replace('_', '-')}", **kind)
     command.add_argument("--start", help="begin with this model's weights, not with random ones: gpt2-mini or a folder")
     command.add_argument("--share", action="append", type=_share, metavar="PART=FIRST:LAST", help="share of the rows")
     command.add_argument("--version", default="own", help="what the model will call itself")

@@ -13,11 +13,12 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
+from gpt2lessons import make_mini
 from gpt2lessons.generation import generate
 from gpt2lessons.gpt2 import GPT2, GPT2Config
 
@@ -153,7 +154,7 @@ def peak_memory(side, model, batch=32):
 
 def report_memory(side, name, batch):
     """Write a few texts with one side only and print the peak memory of this process in bytes."""
-    size = {"vocab_size": 8449, "n_positions": 512, "n_embd": 384, "n_layer": 6, "n_head": 8} if name == "mini" else {}
+    size = asdict(make_mini.sizes()) if name == "mini" else {}
     torch.manual_seed(0)
     with torch.no_grad():
         if side == "ours":

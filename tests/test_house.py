@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "doctor": {"hub", "checksums"},
     "kaggle": {"doctor", "launch", "notebooks"},
     "bench_memory": {"bench", "doctor", "notebooks"},
-    "bench": {"gpt2", "generation", "beam", "tuning", "models", "processors"},
+    "bench": {"gpt2", "generation", "beam", "tuning", "make_mini", "models", "processors"},
 }
 ABOVE_EVERYTHING = {"widgets", "__main__", "__init__"}
 HEAVY = ("torch", "transformers", "evaluate", "datasets", "matplotlib", "ipywidgets", "numpy")

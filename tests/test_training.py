@@ -139,6 +139,15 @@ def test_dropout_leaves_out_its_share_and_makes_the_rest_larger():
     torch.testing.assert_close(dropped[kept], plain[kept] / 0.75)
 
 
+@pytest.mark.parametrize("part", ["h.0.attn", "h.1.attn", "h.0.mlp", "h.1.mlp"])
+def test_dropout_reaches_what_every_part_adds(part):
+    m, seen = model().train(), []
+    with training.dropout(m, 0.25):
+        m.get_submodule(part).register_forward_hook(lambda part, given, out: seen.append(out))
+        m(torch.randint(0, 11, (64, 16)))
+    assert (seen[0] == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
+
+
 def test_dropout_acts_in_training_only_and_is_gone_afterwards(batches):
     ids = batches[0][:, :-1]
     m, other = model(), model()
