@@ -33,6 +33,7 @@ _MODULES = {
     "models",
     "plots",
     "processors",
+    "recorded",
     "scoring",
     "speculative",
     "toy",

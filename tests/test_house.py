@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "checksums": set(),
     "hub": {"checksums"},
     "models": {"gpt2", "hub", "checksums"},
+    "recorded": {"checksums", "gpt2", "models", "processors"},
     "engine": set(),
     "stepper": {"engine"},
     "trace": set(),
