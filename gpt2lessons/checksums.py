@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
+MINI = ASSETS / "gpt2-mini"
 
 
 def digest(path, *, git=False):

@@ -19,9 +19,9 @@ from types import SimpleNamespace
 import torch
 
 from gpt2lessons import checksums
+from gpt2lessons.decoding.processors import apply_temperature, keep_top_k, keep_top_p
 from gpt2lessons.gpt2 import GPT2Config
-from gpt2lessons.models import LanguageModel, gpt2_tokenizer
-from gpt2lessons.processors import apply_temperature, keep_top_k, keep_top_p
+from gpt2lessons.loading.models import LanguageModel, gpt2_tokenizer
 
 FOLDER = checksums.ASSETS / "gpt2-recorded"
 SOURCE = "Transformer Explainer (Polo Club of Data Science, MIT), src/constants/examples"
@@ -130,7 +130,7 @@ def lm():
 
 
 def compare(model, *, filters=None, top=5):
-    """Return a table of what `model`, a `LanguageModel`, and the real GPT-2 expect after the prompts.
+    """Return a table of what `model`, a `LanguageModel`, and GPT-2 expect after each prompt.
 
     It is a pandas DataFrame with two rows for each of `prompts()`.
     Columns: "tokens" of the prompt; "entropy" of the next token, in nats;

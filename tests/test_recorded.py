@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import gpt2lessons as gl
 from gpt2lessons import checksums, recorded
 from gpt2lessons.bpe import BPE
-from gpt2lessons.processors import keep_top_k, keep_top_p
+from gpt2lessons.decoding.processors import keep_top_k, keep_top_p
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "gpt2.json").read_text("utf8"))
 ITEMS = {item["prompt"]: item for item in GOLDEN["next_token"]["items"]}
