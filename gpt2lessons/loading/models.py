@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from gpt2lessons import checksums
-from gpt2lessons.checksums import MINI
+from gpt2lessons.checksums import ASSETS, MINI
 from gpt2lessons.loading import hub
 
 KAGGLE_INPUT = Path("/kaggle/input")
@@ -104,6 +104,16 @@ def load(name=None):
     called = f"{name} {lm.version}".strip()
     print(f"{called} ({lm.model.num_parameters():,} parameters, {source}), because {why}; for {other}")
     return lm
+
+
+def gpt2_tokenizer():
+    """Return GPT-2's own tokenizer, 50,257 tokens, bundled: a `GPT2Tokenizer`, padding on the left."""
+    import transformers
+
+    tokenizer = transformers.GPT2Tokenizer.from_pretrained(str(ASSETS / "gpt2-vocabulary"), local_files_only=True)
+    tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "left"
+    tokenizer.name_or_path = "gpt2"  # not the folder: what is printed must not name this machine's paths
+    return tokenizer
 
 
 def _find(name):
