@@ -6,7 +6,7 @@ import math
 import numpy as np
 import torch
 
-from gpt2lessons import processors
+from gpt2lessons.decoding import processors
 
 # what each setting is when it does nothing, as a row of a batch
 OFF = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "epsilon": 0.0}
@@ -20,7 +20,7 @@ _TRY = {
     "min_p": processors.keep_min_p,
     "typical_p": processors.keep_typical,
     "epsilon": processors.keep_epsilon,
-    "repetition_penalty": lambda x, value: processors.penalize_repetition(x, torch.zeros(1, 1).long(), value),
+    "repetition_penalty": lambda x, value: processors.penalize_repetition(x, x.new_zeros(1, 1).long(), value),
 }
 
 
@@ -45,7 +45,7 @@ class SearchSpace:
                 raise ValueError(f"{name}={choices!r} is not a range (low, high); for single values write a list.")
             for value in choices:
                 if value is not None or name == "temperature":
-                    _TRY[name](torch.zeros(1, 2), value)
+                    _TRY[name](torch.zeros(1, 2, device="cpu"), value)
         self.values = values
 
     def grid(self):

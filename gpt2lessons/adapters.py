@@ -1,0 +1,63 @@
+"""One view of everything that can continue a text: token ids in, logits out.
+
+The course scores and continues text with a `LanguageModel`, with our own GPT-2, with a transformers model, or with
+any function. Here, and only here, they become the same thing.
+"""
+
+import torch
+
+
+def logits_function(model):
+    """Return `f(input_ids (B, T)) -> logits (B, T, V)` for `model`, in evaluation mode, without gradients.
+
+    `model` is a `LanguageModel` (its own GPT-2, `scratch`, answers), our GPT-2, a transformers model, or a callable
+    that gives logits (a tensor, or an object with `.logits`). Raises TypeError if it is none of these, and
+    ValueError if the logits have another shape.
+    """
+    network = network_of(model)
+    if not callable(network):
+        raise TypeError(
+            f"a model is a LanguageModel, a GPT-2, or a function from ids to logits, not {type(network).__name__}"
+        )
+
+    def logits_of(input_ids):
+        training = isinstance(network, torch.nn.Module) and network.training
+        if training:
+            network.eval()
+        try:
+            with torch.no_grad():
+                output = network(input_ids)
+        finally:
+            if training:
+                network.train()
+        logits = getattr(output, "logits", output)
+        if not isinstance(logits, torch.Tensor) or logits.ndim != 3 or logits.shape[:2] != input_ids.shape:
+            shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            raise ValueError(f"for ids {tuple(input_ids.shape)} the model must return logits (B, T, V), not {shape}")
+        return logits
+
+    return logits_of
+
+
+def network_of(model):
+    """Return what computes: the own GPT-2 of a `LanguageModel`, anything else as it is."""
+    return model.scratch if hasattr(type(model), "scratch") else model
+
+
+def context_length(model):
+    """Return how many tokens `model` can read at once, `n_positions`, or None where nothing limits it."""
+    inner = model.model if hasattr(type(model), "scratch") else model
+    return getattr(getattr(inner, "config", None), "n_positions", None)
+
+
+def beginning_token(model):
+    """Return the id that stands before a text (`<|endoftext|>` in GPT-2), or None if `model` does not know one."""
+    inner = model.model if hasattr(type(model), "scratch") else model
+    return getattr(getattr(inner, "config", None), "bos_token_id", None)
+
+
+def device_of(model):
+    """Return the device on which the weights of `model` lie, or None where it has none (a function)."""
+    inner = model.model if hasattr(type(model), "scratch") else model
+    weights = next(inner.parameters(), None) if isinstance(inner, torch.nn.Module) else None
+    return None if weights is None else weights.device
