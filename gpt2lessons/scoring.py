@@ -20,11 +20,12 @@ def token_log_probs(
 ):
     """Return the log-probability, in nats, of each token of `input_ids` (B, T) given the tokens before it.
 
-    `input_ids` may also be one text, if `model` is a `LanguageModel`, which has the tokenizer. The result is (B, T-1), for tokens 1 … T-1; with `add_bos=True` it is (B, T). `attention_mask` (B, T), 1 for
-    text and 0 for padding at the left or the right: padding is neither read nor scored and gets 0, and so does
-    the first token of a left-padded row. `context` shortens the model's context (default: all of it);
-    texts longer than that need `stride`, the number of tokens by which the window moves (1 … context).
-    With stride = context neighbouring windows share one token, so that no token goes unpredicted.
+    `input_ids` may also be one text, if `model` is a `LanguageModel`, which has the tokenizer. The result is
+    (B, T-1), for tokens 1 … T-1; with `add_bos=True` it is (B, T). `attention_mask` (B, T), 1 for text and 0 for
+    padding at the left or the right: padding is neither read nor scored and gets 0, and so does the first token of a
+    left-padded row. `context` shortens the model's context (default: all of it); texts longer than that need
+    `stride`, the number of tokens by which the window moves (1 … context). With stride = context neighbouring
+    windows share one token, so that no token goes unpredicted.
 
     Raises ValueError for ids of another shape, a row with fewer than two tokens (`add_bos`: none), a mask with
     holes, or a text longer than the context without `stride`; `bos_token_id` is needed where the model has none.
@@ -72,9 +73,10 @@ def surprisal(model, input_ids, *, unit="bits", **settings):
 def perplexity(model, input_ids, *, prompt_length=0, attention_mask=None, add_bos=False, per_row=False, **settings):
     """Return exp(−mean log p) over the scored tokens of all rows, a float; `per_row=True`: of each row, (B,).
 
-    `input_ids` (B, T), or one text, as in `token_log_probs`: `perplexity(lm, "Once upon a time")`. The first `prompt_length` tokens of each row (an int, or one for each row; padding not counted) are read but not
-    scored. Without `add_bos` the first token is not scored either. `stride`, `context`, `bos_token_id` and errors
-    as in `token_log_probs`; ValueError also if a row has no token left to score.
+    `input_ids` (B, T), or one text as in `token_log_probs`: `perplexity(lm, "Once upon a time")`. The first
+    `prompt_length` tokens of each row (an int, or one for each row; padding not counted) are read but not scored.
+    Without `add_bos` the first token is not scored either. `stride`, `context`, `bos_token_id` and errors as in
+    `token_log_probs`; ValueError also if a row has no token left to score.
     """
     log_probs = token_log_probs(model, input_ids, attention_mask=attention_mask, add_bos=add_bos, **settings)
     _, mask = _checked(model, input_ids, attention_mask)
@@ -126,10 +128,7 @@ def _checked(model, input_ids, attention_mask):
                 f"a text needs a LanguageModel, which has the tokenizer, not {type(model).__name__}: "
                 "perplexity(gl.load(), text), or give token ids (B, T)"
             )
-        if input_ids:
-            input_ids = model.encode(input_ids)
-        else:
-            input_ids = torch.empty(1, 0)
+        input_ids = model.encode(input_ids) if input_ids else torch.empty(1, 0)
     elif isinstance(input_ids, list | tuple) and any(isinstance(text, str) for text in input_ids):
         raise TypeError(
             "input_ids is a list of texts, but is one text or token ids (B, T). Score text by text, or all at "

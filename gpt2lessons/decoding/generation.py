@@ -65,6 +65,7 @@ def generate(
         {"repetition_penalty": repetition_penalty, "no_repeat_ngram_size": no_repeat_ngram_size},
         {**sampling, "epsilon": epsilon},
         do_sample,
+        input_ids.device,
     )
     ends, stops = _ends(eos_token_id), _stops(stop)
     steps = Stepper(
@@ -154,7 +155,7 @@ def generate_text(lm, prompt, *, max_new_tokens=40, seed=None, stop=None, eos_to
     return texts if len(texts) > 1 else texts[0]
 
 
-def _pipeline(rows, copies, always, sampling, do_sample):
+def _pipeline(rows, copies, always, sampling, do_sample, device):
     """Return [(name, function (logits, history) -> logits)] of the active settings; each is tried on a dummy first."""
     rules = {
         "repetition_penalty": lambda x, ids, value: processors.penalize_repetition(x, ids, value),
@@ -170,13 +171,14 @@ def _pipeline(rows, copies, always, sampling, do_sample):
     neutral |= {"typical_p": 1, "epsilon": 0}
     active = []
     for name, value in {**always, **sampling}.items():
-        if isinstance(value, torch.Tensor) and value.ndim == 1 and len(value) * copies == rows:
-            value = value.repeat_interleave(copies)
+        if isinstance(value, torch.Tensor):
+            value = value.to(device)
+            if value.ndim == 1 and len(value) * copies == rows:
+                value = value.repeat_interleave(copies)
         if value is None and name in sampling and name != "temperature":
             continue
         rule = functools.partial(rules[name], value=value)
-        where = value.device if isinstance(value, torch.Tensor) else "cpu"
-        rule(torch.zeros(rows, 2, device=where), torch.zeros(rows, 1, dtype=torch.long, device=where))
+        rule(torch.zeros(rows, 2, device=device), torch.zeros(rows, 1, dtype=torch.long, device=device))
         if isinstance(value, torch.Tensor) or value != neutral[name]:
             active.append((name, rule))
     off = [name for name, _ in active if name in sampling]

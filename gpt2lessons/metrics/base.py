@@ -145,9 +145,7 @@ def check_model(model, metric):
     if isinstance(model, str):
         raise TypeError(f"model is a LanguageModel, not a name: {metric}.compute(…, model=gl.load({model!r}))")
     if not hasattr(model, "encode"):
-        raise TypeError(
-            f"model is a LanguageModel, which has the tokenizer too, not {type(model).__name__}: {example}"
-        )
+        raise TypeError(f"model is a LanguageModel, which has the tokenizer too, not {type(model).__name__}: {example}")
 
 
 def token_lists(texts, tokenize):

@@ -32,7 +32,7 @@ class Mauve(base.TextMetric):
             raise ValueError(f"mauve compares sets of texts: give at least 4 on each side, not {len(predictions)}")
         human = [reference[0] for reference in references]
         # read anew in each call, because the weights may have changed since the last; a text that occurs twice, once
-        vectors = {t: None for t in [*predictions, *human]}
+        vectors = dict.fromkeys([*predictions, *human])
         for what, texts in (("predictions", predictions), ("references", human)):
             for i, text in enumerate(texts):
                 if vectors[text] is None:
@@ -55,7 +55,9 @@ def _features(model, text, what):
     ids, network = model.encode(text) if text else None, model.model
     length, limit = 0 if ids is None else ids.shape[1], network.config.n_positions
     if not 0 < length <= limit:
-        raise ValueError(f"{what} has {length} tokens: mauve reads 1 to {limit}; {'cut it' if length else 'leave it out'}")
+        raise ValueError(
+            f"{what} has {length} tokens: mauve reads 1 to {limit}; {'cut it' if length else 'leave it out'}"
+        )
     training = network.training
     network.eval()
     try:

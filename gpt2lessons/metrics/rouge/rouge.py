@@ -68,9 +68,7 @@ class _Tokenizer:
     def __init__(self, tokenizer):
         self._tokenizer = getattr(tokenizer, "tokenize", tokenizer)
         if not callable(self._tokenizer):
-            raise TypeError(
-                f"tokenizer is a function from a text to a list of tokens, not {type(tokenizer).__name__}"
-            )
+            raise TypeError(f"tokenizer is a function from a text to a list of tokens, not {type(tokenizer).__name__}")
 
     def tokenize(self, text):
         return list(self._tokenizer(text))
