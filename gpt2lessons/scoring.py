@@ -123,7 +123,7 @@ def bits_per_byte(lm, text, *, add_bos=True, **settings):
 def _checked(model, input_ids, attention_mask):
     """Return ids (B, T) as a LongTensor and the mask as booleans (B, T); lists go where the model lies."""
     if isinstance(input_ids, str):
-        if not hasattr(model, "encode"):
+        if isinstance(model, str) or not hasattr(model, "encode"):
             raise TypeError(
                 f"a text needs a LanguageModel, which has the tokenizer, not {type(model).__name__}: "
                 "perplexity(gl.load(), text), or give token ids (B, T)"
