@@ -143,7 +143,7 @@ def generate_text(lm, prompt, *, max_new_tokens=40, seed=None, stop=None, eos_to
         max_new_tokens=max_new_tokens,
         eos_token_id=eos,
         stop=(lambda new: any(s in lm.decode(new) for s in stops)) if stops else None,
-        generator=None if seed is None else torch.Generator().manual_seed(seed),
+        generator=None if seed is None else torch.Generator("cpu").manual_seed(seed),
         **settings,
     )
     texts = []
@@ -209,7 +209,7 @@ def _uniforms(generator, rows, steps):
             "torch.Generator().manual_seed(0)."
         )
     # one draw, however many rows: what the generator gives afterwards does not depend on the batch either
-    device = None if generator is None else generator.device
+    device = "cpu" if generator is None else generator.device
     seed = torch.randint(2**32, (1,), generator=generator, device=device).item()
     # from here on by the processor's dice, so that every device writes the same text
     seeds = torch.randint(2**32, (rows,), generator=torch.Generator("cpu").manual_seed(seed), device="cpu").tolist()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gpt2lessons.adapters import logits_function, network_of
+from gpt2lessons.adapters import device_of, logits_function, network_of
 from gpt2lessons.decoding import processors
 from gpt2lessons.decoding.drafts import PromptLookup, check_whole, early_exit
 from gpt2lessons.decoding.stepper import check_prompt
@@ -106,7 +106,7 @@ def speculate(
         n = min(num_assistant_tokens, total - len(ids) - 1)
         proposed, q = (assistant.find(ids, n), None) if lookup else _propose(draft, ids, n, law, choose)
         p = law(target.read(ids + proposed, len(proposed) + 1))
-        q = _certain(proposed, p.shape[1]) if q is None else q
+        q = _certain(torch.tensor(proposed, dtype=torch.long, device=p.device), p.shape[1]) if q is None else q
         if q.shape[1] != p.shape[1]:
             raise ValueError(
                 f"the assistant knows {q.shape[1]:,} tokens, the model {p.shape[1]:,}: their ids do not mean the same. "
@@ -132,7 +132,7 @@ def judge(proposed, p, q, choose):
     """
     for i, token in enumerate(proposed):
         chance = min(1.0, float(p[i, token] / q[i, token]))
-        if choose(torch.tensor([chance, 1 - chance], dtype=torch.float64)) == 1:
+        if choose(p.new_tensor([chance, 1 - chance], dtype=torch.float64)) == 1:
             return i, choose(residual(p[i], q[i]))
     return len(proposed), choose(p[len(proposed)])
 
@@ -176,14 +176,14 @@ class Reader:
         self.network, self.calls = network_of(model), 0
         cached = use_cache and hasattr(self.network, "new_cache")
         self.cache = self.network.new_cache(1, max_length) if cached else None
-        self._function = logits_function(self.network)
+        self._function, self._device = logits_function(self.network), device_of(model)
 
     def read(self, ids, last):
         """Read what is new in the list `ids`; return the logits (last, V) at its last positions."""
         self.calls += 1
         if self.cache is None:
-            return self._function(torch.tensor([ids]))[0, -last:]
-        new = torch.tensor([ids[self.cache.length :]])
+            return self._function(torch.tensor([ids], device=self._device))[0, -last:]
+        new = torch.tensor([ids[self.cache.length :]], device=self._device)
         if last == 1:
             return self.network(new, cache=self.cache, last_only=True)[0]
         if new.shape[1] > last:  # a prompt: nobody asks for its logits, so the head is spared them
@@ -198,16 +198,16 @@ class Reader:
 
 def _propose(reader, ids, n, law, choose):
     """Return n ids drawn one after another from a draft model, and what each was drawn from (n, V)."""
-    proposed, rows = [], [torch.empty(0)]
+    proposed, rows = [], []
     for _ in range(n):
         rows.append(law(reader.read(ids + proposed, 1))[0])
         proposed.append(choose(rows[-1]))
-    return (proposed, torch.stack(rows[1:])) if n else ([], None)
+    return (proposed, torch.stack(rows)) if n else ([], None)
 
 
 def _certain(ids, size):
-    """Rows (n, V) that put everything on one id each: the law of greedy search, and of a draft without chance."""
-    return torch.nn.functional.one_hot(torch.as_tensor(ids, dtype=torch.long), size).double()
+    """Rows (n, V) that put everything on one of `ids` (n,) each: greedy search's law, and a sure draft's."""
+    return torch.nn.functional.one_hot(ids, size).double()
 
 
 def _law(do_sample, temperature, top_k, top_p):
@@ -224,7 +224,7 @@ def _law(do_sample, temperature, top_k, top_p):
         logits = processors.keep_top_k(processors.apply_temperature(logits, temperature), top_k)
         return processors.keep_top_p(logits, top_p).softmax(-1)
 
-    law(torch.zeros(1, 2))
+    law(torch.zeros(1, 2, device="cpu"))
     return law
 
 
@@ -232,7 +232,7 @@ def _chooser(generator):
     if generator is not None and not isinstance(generator, torch.Generator):
         kind = type(generator).__name__
         raise TypeError(f"generator is {kind}, but should be a torch.Generator: torch.Generator().manual_seed(0).")
-    device = None if generator is None else generator.device
+    device = "cpu" if generator is None else generator.device
 
     def choose(weights):
         cumulated = weights.cumsum(-1)

@@ -4,6 +4,7 @@ import sys
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 
 # Okabe and Ito, "Color universal design" (2008); the yellow is left out, it vanishes on white
 COLOURS = {
@@ -53,6 +54,11 @@ def show_inline():
 def new_axes(ax=None, *, width=8, height=4):
     """Return `ax`, or the Axes of a new figure of `width` × `height` inches."""
     return plt.subplots(figsize=(width, height))[1] if ax is None else ax
+
+
+def numbers(values):
+    """Return `values`, a list, array or tensor on any device, as an array of float64 of the same shape."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=float)
 
 
 def visible(token):

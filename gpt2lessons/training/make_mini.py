@@ -96,7 +96,7 @@ def measure(lm, folder, parts=None):
         ids, n_bytes = lm.encode(text), len(text.encode("utf8"))
         ours = {"bits per byte": scoring.bits_per_byte(lm, text, stride=stride)}
         ours["perplexity"] = scoring.perplexity(lm, ids, stride=stride, add_bos=True)
-        theirs = baselines.bits_per_byte(counts, ids[0].numpy(), n_bytes) | baselines.compressed(text)
+        theirs = baselines.bits_per_byte(counts, ids[0].cpu().numpy(), n_bytes) | baselines.compressed(text)
         found[book.title] = {name: round(value, 4) for name, value in (ours | theirs).items()}
     return found
 
