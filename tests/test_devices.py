@@ -167,6 +167,15 @@ HELD = {
     "processors.keep_epsilon": with_each(P.keep_epsilon, 0.1, TWO / 2),
     "processors.penalize_repetition": with_each(lambda x, v: P.penalize_repetition(x, IDS, v), 1.3, TWO),
     "processors.ban_repeated_ngrams": with_each(lambda x, v: P.ban_repeated_ngrams(x, IDS, v), 2, torch.tensor([1, 2])),
+    "recorded.lm": [
+        lambda _: (
+            gl.generate(gl.recorded.lm(), gl.recorded.lm().encode(gl.recorded.prompts()[0]), max_new_tokens=1).sequences
+        )
+    ],
+    "recorded.compare": [lambda lm: gl.recorded.compare(lm).to_dict("list")],
+    "recorded.distribution": [lambda _: gl.recorded.distribution(gl.recorded.prompts()[1])[::997]],
+    "recorded.attention": [lambda _: gl.recorded.attention(gl.recorded.prompts()[1])[0, 3]],
+    "recorded.scores": [lambda _: gl.recorded.scores(gl.recorded.prompts()[1])[0, 3]],
     "scoring.bits_per_byte": [lambda lm: [s.bits_per_byte(lm, PROMPT), s.bits_per_byte(lm, PROMPT, add_bos=False)]],
     "scoring.perplexity": [
         lambda lm: s.perplexity(lm, PROMPT, prompt_length=3),
@@ -223,12 +232,13 @@ WITHOUT_TENSORS = {
     *("baselines.Counts", "baselines.bits_per_byte", "baselines.compressed"),
     *("bpe.BPE", "bpe.Merge", "corpus.Batches", "corpus.Book", "corpus.books", "corpus.encode", "corpus.encode_parts"),
     *("gpt2.GPT2Config", "metrics.bootstrap_interval", "metrics.cohen_kappa", "metrics.fleiss_kappa"),
-    *("metrics.reference_texts", "metrics.wilson_interval", "speculative.expected_speedup"),
+    *("metrics.reference_texts", "metrics.wilson_interval", "recorded.Text", "recorded.metrics", "recorded.prompts"),
+    *("models.gpt2_tokenizer", "recorded.texts", "recorded.tuning", "speculative.expected_speedup"),
     *("speculative.expected_tokens", "training.Progress", "training.Recipe"),
     *("tuning.SearchSpace", "tuning.compare", "tuning.describe", "tuning.pareto_front", "tuning.summarize"),
 }
 # their tensors are those of a function that is held, or of the caller
-CONTAINERS = {"beam.BeamResult", "speculative.Round", "speculative.Speculated"}
+CONTAINERS = {"beam.BeamResult", "recorded.RecordedLanguageModel", "speculative.Round", "speculative.Speculated"}
 CONTAINERS |= {f"gpt2.{part}" for part in ("Attention", "Block", "KeyValueCache", "MLP")}
 # the default device is where PyTorch makes new weights, and where its AdamW counts its steps
 BY_DEFAULT = {"models.load", "training.run"}

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
+import gpt2lessons as gl
 from gpt2lessons import metrics, scoring
 from gpt2lessons.metrics.mauve import mauve as mauve_script
 from gpt2lessons.metrics.repetition.repetition import loop_at_end
@@ -420,6 +421,11 @@ def test_what_is_no_language_model_is_told(loaded, mini, name):
         loaded[name].compute(**texts, model="gpt2")
     with pytest.raises(TypeError, match="a LanguageModel, which has the tokenizer too, not GPT2LMHeadModel"):
         loaded[name].compute(**texts, model=mini.model)
+
+
+def test_a_model_without_weights_has_no_features(loaded):
+    with pytest.raises(TypeError, match="mauve reads hidden states, and GPT-2, recorded has no weights"):
+        loaded["mauve"].compute(predictions=["a b"] * 4, references=["a b"] * 4, model=gl.recorded.lm())
 
 
 def test_badly_shaped_prompts_are_told(loaded, mini):

@@ -28,6 +28,8 @@ class Mauve(base.TextMetric):
     def _measure(self, predictions, references, model=None, clusters=None, scale=5.0, seed=0):
         """`model` is a `LanguageModel`; `clusters` defaults to a tenth of the texts; `scale` is the paper's c = 5."""
         base.check_model(model, "mauve")
+        if not isinstance(model.model, torch.nn.Module):
+            raise TypeError(f"mauve reads hidden states, and {model.name} has no weights: give another model")
         if len(predictions) < 4:
             raise ValueError(f"mauve compares sets of texts: give at least 4 on each side, not {len(predictions)}")
         human = [reference[0] for reference in references]
