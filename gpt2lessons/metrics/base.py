@@ -4,7 +4,7 @@ A script imports this module, not the class: evaluate takes the first metric cla
 reads the script's import lines itself and understands only one import per line.
 """
 
-import re
+import inspect
 from collections import Counter
 
 import datasets
@@ -17,6 +17,8 @@ from gpt2lessons.metrics.intervals import bootstrap_interval
 _TEXT = datasets.Value("string")
 # scripts whose writers put no spaces between words
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+_PART = r"[\p{L}\p{N}_][\p{L}\p{N}\p{M}_]*"  # a mark belongs to the letter before it, in Hindi for example
+_WORD = regex.compile(rf"{_PART}(?:['’]{_PART})*")
 
 
 class TextMetric(evaluate.Metric):
@@ -62,6 +64,10 @@ class TextMetric(evaluate.Metric):
         predictions = list(predictions)
         references = None if references is None else [[r] if isinstance(r, str) else list(r) for r in references]
         self._check(predictions, references)
+        allowed = list(inspect.signature(self._measure).parameters)[2:]
+        if unknown := [name for name in settings if name not in allowed]:
+            allowed += ["interval", "seed", "resamples", "confidence"]
+            raise TypeError(f"{self.name} has no setting {unknown[0]!r}; its settings are: {', '.join(allowed)}")
         result, statistics, score = self._measure(predictions, references, **settings)
         if interval:
             if statistics is None:
@@ -119,7 +125,7 @@ class TextMetric(evaluate.Metric):
 
 def words(text):
     """Return the words of `text`, lowercase: what the diversity metrics count unless told otherwise."""
-    return re.findall(r"\w+(?:['’]\w+)*", text.lower())
+    return _WORD.findall(text.lower())
 
 
 def unsplit(text):

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import importlib.metadata
 import math
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -20,6 +21,7 @@ from rouge_score import rouge_scorer
 
 import gpt2lessons as gl
 from gpt2lessons import metrics, scoring
+from gpt2lessons.metrics import base
 from gpt2lessons.metrics.mauve import mauve as mauve_script
 from gpt2lessons.metrics.repetition.repetition import loop_at_end
 
@@ -426,6 +428,39 @@ def test_what_is_no_language_model_is_told(loaded, mini, name):
 def test_a_model_without_weights_has_no_features(loaded):
     with pytest.raises(TypeError, match="mauve reads hidden states, and GPT-2, recorded has no weights"):
         loaded["mauve"].compute(predictions=["a b"] * 4, references=["a b"] * 4, model=gl.recorded.lm())
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "shown"),
+    [
+        ("bleu", "max_order", "max_ngram_order, effective_order, interval, seed"),
+        ("perplexity", "model_id", "its settings are: model, stride"),
+        ("zipf", "n", "its settings are: ranks, tokenize, interval"),
+    ],
+)
+def test_unknown_settings_are_told(loaded, name, setting, shown):
+    texts = {"predictions": ["a b"]} | ({"references": ["a b"]} if name == "bleu" else {})
+    with pytest.raises(TypeError, match=f"{name} has no setting '{setting}'; .*{shown}"):
+        loaded[name].compute(**texts, **{setting: 1})
+
+
+def test_words_are_runs_of_letters_digits_and_their_marks():
+    text = "The dog's 2 naïve cafe\u0301s, it’s snake_case — “Ünï” x² कमरे में."
+    assert base.words(text) == [
+        "the",
+        "dog's",
+        "2",
+        "naïve",
+        "cafe\u0301s",
+        "it’s",
+        "snake_case",
+        "ünï",
+        "x²",
+        "कमरे",
+        "में",
+    ]
+    english = " ".join(metrics.reference_texts())
+    assert base.words(english) == re.findall(r"\w+(?:['’]\w+)*", english.lower())
 
 
 def test_badly_shaped_prompts_are_told(loaded, mini):
