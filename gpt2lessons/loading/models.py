@@ -59,7 +59,7 @@ class LanguageModel:
 
     def decode(self, ids):
         """Return the text of `ids`: one token id, a list of them, or a LongTensor (T,) or (1, T)."""
-        ids = torch.as_tensor(ids)
+        ids = torch.as_tensor(ids, device="cpu")
         if ids.numel() == 0:
             return ""
         if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
