@@ -59,6 +59,8 @@ MAY_IMPORT = {
     "workshop": set(),
     "workshop.notebooks": set(),
     "workshop.launch": set(),
+    "workshop.spoilers": set(),
+    "workshop.lesson_rules": {"workshop.launch", "workshop.spoilers"},
     "workshop.index": {"workshop.launch", "workshop.notebooks"},
     "workshop.site": {"workshop.notebooks", "workshop.index", "workshop.launch"},
     "workshop.doctor": {"checksums", "loading.hub"},

@@ -23,6 +23,16 @@ def lessons():
     return sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 
 
+def deeper():
+    """Return the paths of the optional notebooks, in the order of their names."""
+    return sorted((FOLDER / "deeper").glob("*.ipynb"))
+
+
+def name_of(path):
+    """Return a notebook's name within the course: "03_next_token" or "deeper/post_ln"."""
+    return path.relative_to(FOLDER).with_suffix("").as_posix()
+
+
 def execute(path, *, model="gpt2-mini", write=True):
     """Run the notebook at `path` in a new kernel, offline, with `model`; write it back clean if `write`.
 
