@@ -9,7 +9,7 @@ import json
 import re
 from numbers import Number
 
-from gpt2lessons.workshop import launch, spoilers
+from gpt2lessons.workshop import launch, notebooks, spoilers
 
 LIMIT, LONG = 60, dict.fromkeys(("01", "10", "11", "12"), 75)  # minutes
 TOLERANCE = 0.1  # of the stated minutes
@@ -205,9 +205,9 @@ def metadata_problems(notebook):
     found = [
         f"cell {cell['id']} needs the metadata editable: false (`python -m gpt2lessons execute` writes it)"
         for cell in notebook["cells"]
-        if re.fullmatch(r"ex\d+-help", cell["id"]) and cell["metadata"].get("editable") is not False
+        if notebooks.HELP_ID.fullmatch(cell["id"]) and cell["metadata"].get("editable") is not False
     ]
-    if notebook["metadata"].get("language_info", {}).get("name") != "python":
+    if notebook["metadata"].get("language_info") != notebooks.LANGUAGE:
         found.append("the notebook does not name its language (`python -m gpt2lessons execute` writes it)")
     return found
 

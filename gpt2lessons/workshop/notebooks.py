@@ -14,6 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 MAX_LINES, MEDIAN_LINES, MAX_BYTES = 20, 5, 1_000_000
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+LANGUAGE = {"name": "python"}
+HELP_ID = re.compile(r"ex\d+-help")
 REUSABLE = {"_", "fig", "ax", "axes"}
 _MACHINE_PATH = re.compile(r"/(?:home|root|work|tmp|Users|opt|kaggle/working)/")
 
@@ -26,6 +29,11 @@ def lessons():
 def deeper():
     """Return the paths of the optional notebooks, in the order of their names."""
     return sorted((FOLDER / "deeper").glob("*.ipynb"))
+
+
+def everything():
+    """Return the paths of all notebooks with code: the lessons, then the optional ones."""
+    return lessons() + deeper()
 
 
 def name_of(path):
@@ -50,13 +58,20 @@ def execute(path, *, model="gpt2-mini", write=True):
 
 
 def clean(notebook):
-    """Return `notebook` without widget state, timestamps and machine details; outputs and counts stay."""
+    """Return `notebook` without widget state, timestamps and machine details; outputs and counts stay.
+
+    Help for exercises becomes read-only, and of the language no more than its name is kept.
+    """
     import nbformat
     from nbstripout import strip_output
 
     extra = ["metadata.widgets", "metadata.language_info", "cell.metadata.execution"]
     notebook = strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=extra)
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["kernelspec"] = dict(KERNEL)
+    notebook.metadata["language_info"] = dict(LANGUAGE)
+    for cell in notebook.cells:
+        if HELP_ID.fullmatch(cell.get("id", "")):
+            cell.metadata["editable"] = False
     for cell in code_cells(notebook):
         cell.outputs = _merge_streams(cell.outputs)
     nbformat.validate(notebook)

@@ -32,19 +32,20 @@ def test_what_is_derived_is_up_to_date():
     assert index.PICTURE.read_bytes() == index.picture(), HINT
 
 
-@pytest.mark.parametrize("path", notebooks.lessons(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", notebooks.everything(), ids=notebooks.name_of)
 def test_each_lesson_has_its_links_and_its_installing_cell(path):
     assert path.read_text("utf8") == index.lesson(path), HINT
     _, line, install, *_ = index.cells(path)
     assert [line["id"], install["id"]] == ["launch", "install"]
-    assert "".join(line["source"]) == launch.links(path.name)
+    assert "".join(line["source"]) == launch.links(f"{notebooks.name_of(path)}.ipynb")
     assert "".join(install["source"]) == launch.first_cell()
     assert install["outputs"] == [], "where the course is, the cell prints nothing"
 
 
 @pytest.mark.parametrize("change", ["another address", "another cell", "no cell", "no links", "not behind the title"])
-def test_a_lesson_that_differs_is_noticed_and_mended(change, tmp_path):
+def test_a_lesson_that_differs_is_noticed_and_mended(change, tmp_path, monkeypatch):
     right = notebooks.lessons()[0]
+    monkeypatch.setattr(notebooks, "FOLDER", tmp_path)
     path = tmp_path / right.name
     notebook = json.loads(right.read_text("utf8"))
     cells = notebook["cells"]
@@ -71,6 +72,7 @@ def test_readme_opens_the_first_lesson_anywhere():
 def test_readme_names_every_lesson_and_its_links_exist():
     text = index.README.read_text("utf8")
     assert all(f"notebooks/{path.name}" in text for path in notebooks.lessons())
+    assert all(f"notebooks/deeper/{path.name}" in text for path in notebooks.deeper())
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
     assert links
     assert [link for link in links if not (index.ROOT / link).exists()] == []

@@ -355,7 +355,7 @@ def test_end_stands_at_the_end_and_links_to_deeper_notebooks():
 
 
 def test_deeper_notebook_needs_no_predictions_exercises_or_end():
-    title, setup = md("title", "# Deeper\n\n2 minutes. " + "word " * 350), code("setup", "import torch")
+    title, setup = md("title", "# Deeper\n\n2 minutes. " + "word " * 320), code("setup", "import torch")
     notebook = {"cells": [title, setup], "metadata": lesson()["metadata"]}
     assert rules.broken(notebook, "deeper/exact") == []
     assert_broken(notebook, "0 predictions, 2 to 3 are wanted")
