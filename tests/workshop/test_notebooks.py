@@ -64,7 +64,10 @@ def test_where_there_are_none_there_are_none(folder):
 def test_deeper_notebooks_run_with_the_slow_tests():
     marked = []
     paths = [notebooks.FOLDER / "deeper" / "a.ipynb", notebooks.FOLDER / "00_x.ipynb", Path(__file__)]
-    items = [SimpleNamespace(path=path, add_marker=lambda mark, path=path: marked.append((path, mark.name))) for path in paths]
+    items = [
+        SimpleNamespace(path=path, add_marker=lambda mark, path=path: marked.append((path, mark.name)))
+        for path in paths
+    ]
     conftest.pytest_collection_modifyitems(items)
     assert marked == [(paths[0], "slow")]
 
