@@ -201,14 +201,14 @@ def gpt2_problems(notebook, allowed=()):
 
 
 def metadata_problems(notebook):
-    """What `execute` writes: help is not opened by a double click, and JupyterLab knows the language."""
+    """What `execute` writes: help is read-only, and JupyterLab has nothing to add when it opens the notebook."""
     found = [
         f"cell {cell['id']} needs the metadata editable: false (`python -m gpt2lessons execute` writes it)"
         for cell in notebook["cells"]
         if notebooks.HELP_ID.fullmatch(cell["id"]) and cell["metadata"].get("editable") is not False
     ]
-    if notebook["metadata"].get("language_info") != notebooks.LANGUAGE:
-        found.append("the notebook does not name its language (`python -m gpt2lessons execute` writes it)")
+    if notebook["metadata"] != {"kernelspec": notebooks.KERNEL, "language_info": notebooks.LANGUAGE}:
+        found.append("kernel or language are not as JupyterLab writes them (`python -m gpt2lessons execute` does)")
     return found
 
 

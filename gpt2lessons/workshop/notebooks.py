@@ -5,6 +5,7 @@
 
 import ast
 import builtins
+import copy
 import json
 import os
 import re
@@ -14,8 +15,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 MAX_LINES, MEDIAN_LINES, MAX_BYTES = 20, 5, 1_000_000
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-LANGUAGE = {"name": "python"}
+# what JupyterLab writes when it opens a notebook; if it finds anything else there, it calls the notebook modified (so it
+# does under another version of Python, which the outputs do not depend on)
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {
+    "codemirror_mode": {"name": "ipython", "version": 3},
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+    "version": "3.11.7",
+}
 HELP_ID = re.compile(r"ex\d+-help")
 REUSABLE = {"_", "fig", "ax", "axes"}
 _MACHINE_PATH = re.compile(r"/(?:home|root|work|tmp|Users|opt|kaggle/working)/")
@@ -60,15 +71,15 @@ def execute(path, *, model="gpt2-mini", write=True):
 def clean(notebook):
     """Return `notebook` without widget state, timestamps and machine details; outputs and counts stay.
 
-    Help for exercises becomes read-only, and of the language no more than its name is kept.
+    Help for exercises becomes read-only; kernel and language are written as JupyterLab would.
     """
     import nbformat
     from nbstripout import strip_output
 
-    extra = ["metadata.widgets", "metadata.language_info", "cell.metadata.execution"]
+    extra = ["metadata.widgets", "cell.metadata.execution"]
     notebook = strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=extra)
-    notebook.metadata["kernelspec"] = dict(KERNEL)
-    notebook.metadata["language_info"] = dict(LANGUAGE)
+    notebook.metadata["kernelspec"] = copy.deepcopy(KERNEL)
+    notebook.metadata["language_info"] = copy.deepcopy(LANGUAGE)
     for cell in notebook.cells:
         if HELP_ID.fullmatch(cell.get("id", "")):
             cell.metadata["editable"] = False

@@ -37,7 +37,6 @@ def write(folder):
     `ModuleNotFoundError` with the command that mends it if the extra `site` is not installed.
     """
     exporter = _exporter()
-    (folder / "deeper").mkdir(parents=True, exist_ok=True)
     lessons, written = notebooks.lessons(), []
     names = [notebooks.name_of(path) for path in _pages()]
     for name, path in zip(names, _pages(), strict=True):
@@ -189,5 +188,6 @@ def _keep(path, page):
         raise ValueError(f"{path.name} would have {size:,} bytes, at most {MAX_BYTES:,} are allowed: use fewer figures")
     if match := _LOADS.search(page):
         raise ValueError(f"{path.name} would load something from the network: {match[0]:.200}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, "utf8")
     return path

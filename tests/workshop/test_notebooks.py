@@ -72,7 +72,7 @@ def test_deeper_notebooks_run_with_the_slow_tests():
     assert marked == [(paths[0], "slow")]
 
 
-def test_clean_makes_help_read_only_and_names_the_language():
+def test_clean_makes_help_read_only_and_writes_kernel_and_language():
     full = {"name": "python", "version": "3.99", "mimetype": "text/x-python"}
     names = ("ex1-help", "ex12-help", "ex1-task", "ex-help")
     cells = [nbformat.v4.new_markdown_cell("?", id=name, metadata={"tags": ["Q7"]}) for name in names]
@@ -82,6 +82,16 @@ def test_clean_makes_help_read_only_and_names_the_language():
     assert [cell.metadata for cell in made.cells[:2]] == [{"tags": ["Q7"], "editable": False}] * 2
     assert [cell.metadata for cell in made.cells[2:4]] == [{"tags": ["Q7"]}] * 2
     assert made.cells[4].metadata == {"jupyter": {"outputs_hidden": True}, "tags": ["answer"]}
-    assert made.metadata == {"kernelspec": notebooks.KERNEL, "language_info": {"name": "python"}}
-    made.metadata.language_info.name = "other"
-    assert notebooks.LANGUAGE == {"name": "python"}, "each notebook has its own"
+    assert made.metadata == {"kernelspec": notebooks.KERNEL, "language_info": notebooks.LANGUAGE}
+    made.metadata.language_info.codemirror_mode.version = 4
+    assert notebooks.LANGUAGE["codemirror_mode"]["version"] == 3, "each notebook has its own"
+
+
+def test_kernel_and_language_are_what_jupyterlab_would_write():
+    """It takes both from the kernel when a notebook is opened, and calls the notebook modified where they differ."""
+    from ipykernel.ipkernel import IPythonKernel
+    from ipykernel.kernelspec import get_kernel_dict
+
+    assert notebooks.LANGUAGE | {"version": IPythonKernel.language_info["version"]} == IPythonKernel.language_info
+    described = get_kernel_dict()
+    assert {"name": "python3"} | {key: described[key] for key in ("display_name", "language")} == notebooks.KERNEL
