@@ -15,8 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 MAX_LINES, MEDIAN_LINES, MAX_BYTES = 20, 5, 1_000_000
-# what JupyterLab writes when it opens a notebook; if it finds anything else there, it calls the notebook modified (so it
-# does under another version of Python, which the outputs do not depend on)
+# What JupyterLab writes when it opens a notebook. If it finds anything else there, it calls the notebook modified;
+# so it does under another version of Python, on which the outputs do not depend.
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {
     "codemirror_mode": {"name": "ipython", "version": 3},

@@ -7,6 +7,7 @@ when its variables are renamed. `self.x` counts as a variable too, so that a met
 
 import ast
 import builtins
+from collections import Counter
 
 SMALLEST = 8  # a value of fewer nodes, such as `x.sum(-1)`, is nobody's solution
 _LIBRARIES = {"F", "torch", "torch.nn.functional"}
@@ -20,17 +21,16 @@ def shown_by(above, solution, stub=""):
     stands in `stub` is given, not asked. A body counts as shown if its statements stand above in one piece, or if each
     of them stands somewhere above. What is no Python is skipped.
     """
-    seen, bodies = set(), []
+    bodies, values = [], set()
     for tree in map(_parsed, above):
         bodies.extend(_bodies(tree))
-        seen.update(_same(node) for node in ast.walk(tree) if isinstance(node, ast.expr) and _size(node) >= SMALLEST)
-    for body in bodies:
-        seen.update(_same(statement) for statement in body)
+        values.update(_same(node) for node in ast.walk(tree) if isinstance(node, ast.expr) and _size(node) >= SMALLEST)
+    shown = Counter(_same(statement) for body in bodies for statement in body) | Counter(values)
     given = {_same(*unit) for unit in _units(_parsed(stub))}
     return [
         "\n".join(ast.unparse(statement) for statement in unit)
         for unit in _units(_parsed(solution))
-        if _same(*unit) not in given and (all(_same(s) in seen for s in unit) or _in_one_piece(unit, bodies))
+        if _same(*unit) not in given and (Counter(map(_same, unit)) <= shown or _in_one_piece(unit, bodies))
     ]
 
 
