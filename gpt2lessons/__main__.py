@@ -15,7 +15,7 @@ def main(arguments=None):
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
         if run is execute:
-            command.add_argument("paths", nargs="*", type=Path, help="notebooks (default: all lessons)")
+            command.add_argument("paths", nargs="*", type=Path, help="notebooks (default: all lessons and deeper ones)")
             command.add_argument("--model", default="gpt2-mini", help="what gl.load() takes (default: gpt2-mini)")
             command.add_argument("--check", action="store_true", help="run only: write nothing")
         if run is bench:
@@ -52,14 +52,14 @@ def execute(options):
     """Run the notebooks from top to bottom and write them back clean."""
     from gpt2lessons.workshop import notebooks
 
-    for path in options.paths or notebooks.lessons():
+    for path in options.paths or notebooks.everything():
         print(path.name, flush=True)
         notebooks.execute(path.resolve(), model=options.model, write=not options.check)
     return 0
 
 
 def index(options):
-    """Write what is derived from the notebooks: README's table and picture, COVERAGE.md's last column."""
+    """Write what is derived from the notebooks: README's tables and picture, COVERAGE.md, the glossary."""
     from gpt2lessons.workshop import index as derived
 
     derived.write()

@@ -32,21 +32,26 @@ if importlib.util.find_spec("gpt2lessons") is None:
     importlib.invalidate_caches()"""
 
 
+def page(lesson):
+    """Return the address of a notebook's page on GitHub; `lesson` is its file below notebooks/."""
+    return f"https://github.com/{REPOSITORY}/blob/{BRANCH}/notebooks/{lesson}"
+
+
 def places(lesson):
-    """Return {name: (address, picture)} of the services that open a lesson; `lesson` is its file name."""
+    """Return {name: (address, picture)} of the services that open a lesson; `lesson` is its file below notebooks/."""
     path = f"notebooks/{lesson}"
-    blob = f"github/{REPOSITORY}/blob/{BRANCH}/{path}"
+    blob = page(lesson).removeprefix("https://")
     return {
         "Binder": (
             f"https://mybinder.org/v2/gh/{REPOSITORY}/{BRANCH}?labpath={quote(path, safe='')}",
             "https://mybinder.org/badge_logo.svg",
         ),
         "Colab": (
-            f"https://colab.research.google.com/{blob}",
+            f"https://colab.research.google.com/{blob.replace('github.com', 'github', 1)}",
             "https://colab.research.google.com/assets/colab-badge.svg",
         ),
         "Kaggle": (
-            f"https://kaggle.com/kernels/welcome?src=https://{blob.replace('github', 'github.com', 1)}",
+            f"https://kaggle.com/kernels/welcome?src=https://{blob}",
             "https://kaggle.com/static/images/open-in-kaggle.svg",
         ),
     }
@@ -71,8 +76,9 @@ def first_cell():
 
 
 def equip(notebook, lesson):
-    """Return `notebook` (a dict; `lesson` is its file name) with its links and its installing cell behind the title.
+    """Return `notebook` (a dict) with its links and its installing cell behind the title.
 
+    `lesson` is its file below notebooks/, "03_next_token.ipynb" or "deeper/post_ln.ipynb".
     Where that cell is new, the counts of the cells behind it go up by one, as if it had been run: it prints nothing.
     """
     title, *others = notebook["cells"]
