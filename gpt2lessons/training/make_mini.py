@@ -224,7 +224,8 @@ def _beginning(start, config, seed):
         )
     report = (MINI if start == "gpt2-mini" else Path(start)) / "training.json"
     runs = json.loads(report.read_text("utf8"))["runs"] if report.is_file() else []
-    return lm.scratch, runs, f"{lm.name} {lm.version}".strip()
+    model = lm.scratch.float()  # gpt2-mini answers in float64, but nothing is trained in it
+    return model, runs, f"{lm.name} {lm.version}".strip()
 
 
 def _last(out, plan, model, found, looks):

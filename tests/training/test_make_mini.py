@@ -125,6 +125,13 @@ def library(tmp_path_factory):
     return shelf("read", read), shelf("new", new), shelf("spoilt", [entry("others", "Ten", "Bob")])
 
 
+def test_training_goes_on_from_gpt2_mini_in_float32():
+    model, runs, name = make_mini._beginning("gpt2-mini", None, 0)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert name == "gpt2-mini v2"
+    assert runs == make_mini.curve()["runs"]
+
+
 def test_books_by_authors_who_were_read_are_told_apart(library, mini):
     read, new, spoilt = library
     sets = make_mini.measure(mini, read, heldout=new)
