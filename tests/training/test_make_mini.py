@@ -213,7 +213,7 @@ def test_validation_needs_texts(folder, library, tmp_path):
         make_mini.train(folder, tmp_path / "a", recipe, config=TINY)
     (tmp_path / "short").mkdir()
     (tmp_path / "short" / "one.txt").write_text("Too short.", "utf8")
-    with pytest.raises(ValueError, match="the validation texts have 4 tokens, but a context is 32"):
+    with pytest.raises(ValueError, match="the validation texts have 5 tokens, but a context is 32"):
         make_mini.train(folder, tmp_path / "b", recipe, config=TINY, validation=tmp_path / "short")
 
 
