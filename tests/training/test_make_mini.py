@@ -125,6 +125,13 @@ def library(tmp_path_factory):
     return shelf("read", read), shelf("new", new), shelf("spoilt", [entry("others", "Ten", "Bob")])
 
 
+def test_training_goes_on_from_gpt2_mini_in_float32():
+    model, runs, name = make_mini._beginning("gpt2-mini", None, 0)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert name == "gpt2-mini v2"
+    assert runs == make_mini.curve()["runs"]
+
+
 def test_books_by_authors_who_were_read_are_told_apart(library, mini):
     read, new, spoilt = library
     sets = make_mini.measure(mini, read, heldout=new)
@@ -206,15 +213,28 @@ def test_validation_needs_texts(folder, library, tmp_path):
         make_mini.train(folder, tmp_path / "a", recipe, config=TINY)
     (tmp_path / "short").mkdir()
     (tmp_path / "short" / "one.txt").write_text("Too short.", "utf8")
-    with pytest.raises(ValueError, match="the validation texts have 4 tokens, but a context is 32"):
+    with pytest.raises(ValueError, match="the validation texts have 5 tokens, but a context is 32"):
         make_mini.train(folder, tmp_path / "b", recipe, config=TINY, validation=tmp_path / "short")
 
 
-def test_the_stretches_to_look_at_are_spread_over_the_texts(tmp_path):
+def test_a_text_that_is_looked_at_is_used_for_nothing_else(library):
+    read, new, _ = library
+    recipe = replace(RECIPE, validate_every=1)
+    with pytest.raises(ValueError, match="'Seven' is held out and a validation text at once"):
+        make_mini._validation(read, new, recipe, heldout=new)
+    with pytest.raises(ValueError, match="'Four' is held out and a validation text at once"):
+        make_mini._validation(read, read / "heldout", recipe)
+    with pytest.raises(ValueError, match="'One' is trained on and a validation text at once"):
+        make_mini._validation(read, [new, read / "tales"], recipe)
+    assert len(make_mini._validation(read, None, recipe, heldout=new).rows)
+    assert len(make_mini._validation(read, read / "validation", recipe, heldout=new).rows)
+
+
+def test_the_stretches_to_look_at_are_spread_over_the_texts(folder, tmp_path):
     (tmp_path / "one.txt").write_text("word " * 5000, "utf8")
-    rows = make_mini._validation(None, tmp_path, replace(RECIPE, validate_every=1)).rows
+    rows = make_mini._validation(folder, tmp_path, replace(RECIPE, validate_every=1)).rows
     assert rows.shape == (make_mini.VALIDATION_ROWS, 33)
-    few = make_mini._validation(None, tmp_path, replace(RECIPE, context=2000, validate_every=1)).rows
+    few = make_mini._validation(folder, tmp_path, replace(RECIPE, context=2000, validate_every=1)).rows
     assert few.shape[1] == 2001
     assert 1 <= len(few) <= 3
 
