@@ -17,7 +17,8 @@ PACKAGE = ROOT / "gpt2lessons"
 MAY_IMPORT = {
     "checksums": set(),
     "adapters": set(),
-    "bpe": {"checksums"},
+    "merging": set(),
+    "bpe": {"checksums", "merging"},
     "gpt2": set(),
     "exact": set(),
     "toy": {"exact"},
