@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "loading": set(),
     "loading.hub": {"checksums"},
     "loading.models": {"gpt2", "loading.hub", "checksums"},
+    "recorded": {"checksums", "decoding.processors", "gpt2", "loading.models"},
     "training": {"training.loop"},
     "training.corpus": {"checksums"},
     "training.baselines": set(),
