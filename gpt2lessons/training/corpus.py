@@ -42,7 +42,13 @@ def books(folder):
         raise ValueError(f"there is no folder {str(folder)!r}. A corpus is a folder of .txt files, or of such folders.")
     about = {}
     if (folder / "manifest.json").is_file():
-        about = {(entry["split"], entry["file"]): entry for entry in json.loads((folder / "manifest.json").read_text())}
+        try:
+            entries = json.loads((folder / "manifest.json").read_text("utf8"))
+            about = {(entry["split"], entry["file"]): entry for entry in entries}
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(
+                f"{folder / 'manifest.json'} should be a JSON list of objects with split, file, title and author."
+            ) from None
     found = {}
     for path in sorted([*folder.glob("*.txt"), *folder.glob("*/*.txt")]):
         part = "texts" if path.parent == folder else path.parent.name

@@ -137,7 +137,7 @@ def test_commands(folder, tmp_path, few_prompts, capsys):
     assert main(["heldout", "--corpus", str(folder), "--model", str(tmp_path / "m")]) == 0
     assert capsys.readouterr().out.splitlines()[-2:] == printed.splitlines()[-2:]
     assert main([*command, "--seed", "4"]) == 2
-    assert "another recipe" in capsys.readouterr().out
+    assert "another recipe" in capsys.readouterr().err
 
 
 def test_model_text_cannot_break_the_card():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import gpt2lessons as gl
 from gpt2lessons import __main__, checksums
 from gpt2lessons.loading import hub
 from gpt2lessons.workshop import doctor
@@ -113,6 +114,31 @@ def test_course_that_is_not_installed(healthy, monkeypatch):
     pretend(monkeypatch, "gpt2lessons", None)
     assert the_one_bad().what == "the course itself is not installed"
     assert "pip install -c constraints.txt -e ." in the_one_bad().mend
+
+
+def test_doctor_says_where_the_course_was_found(healthy, monkeypatch):
+    monkeypatch.chdir(healthy)
+    assert doctor._place() == doctor.Finding(True, f"gpt2lessons {gl.__version__} found in {ROOT / 'gpt2lessons'}")
+    assert doctor._place() in doctor.examine()
+
+
+def test_a_folder_that_hides_the_course_is_named(healthy, monkeypatch):
+    """Python takes a clone's outer folder for an empty package, where the course is not on the path itself."""
+    (healthy / "gpt2lessons" / "gpt2lessons").mkdir(parents=True)
+    monkeypatch.chdir(healthy)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if not (Path(p) / "gpt2lessons").is_dir()])
+    found = doctor._place()
+    assert not found.good
+    assert found.what.startswith(f"in this folder Python takes {healthy / 'gpt2lessons'} for the course, which is in ")
+    assert "rename that one" in found.mend
+
+
+def test_another_copy_in_the_working_folder_is_named(healthy, monkeypatch):
+    (healthy / "gpt2lessons").mkdir()
+    (healthy / "gpt2lessons" / "__init__.py").touch()
+    monkeypatch.chdir(healthy)
+    assert doctor._place().good
+    assert doctor._place().what.endswith(f"; in this folder notebooks import {healthy / 'gpt2lessons'}")
 
 
 def test_requirements_of_an_installed_copy_are_those_it_was_installed_with(monkeypatch, tmp_path):
