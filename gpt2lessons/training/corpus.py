@@ -79,14 +79,14 @@ def encode_parts(folder, bpe, *, keep=None):
             continue
         state = [[book.path.name, checksums.digest(book.path)] for book in found] + [len(bpe)]
         file, note = (Path(keep or ".") / f"{part}.{ending}" for ending in ("npy", "json"))
-        if keep and file.is_file() and note.is_file() and json.loads(note.read_text()) == state:
+        if keep and file.is_file() and note.is_file() and json.loads(note.read_text("utf8")) == state:
             parts[part] = np.load(file)
             continue
         parts[part] = encode((book.read() for book in found), bpe)
         if keep:
             file.parent.mkdir(parents=True, exist_ok=True)
             np.save(file, parts[part])
-            note.write_text(json.dumps(state))
+            note.write_text(json.dumps(state), "utf8")
     return parts
 
 

@@ -126,7 +126,7 @@ def _run(model, batches, recipe, out, plan):
     after = _last(out, plan, model, found)
     seen = after.tokens if after else 0
     said = saved = started = time.monotonic()
-    with log.open("a") as file:
+    with log.open("a", encoding="utf8") as file:
         for progress in loop.run(model, batches, recipe, found=found, after=after):
             file.write(json.dumps({**asdict(progress), "loss": round(progress.loss, 5)}) + "\n")
             now, last = time.monotonic(), progress.step + 1 == recipe.steps
@@ -163,25 +163,25 @@ def _last(out, plan, model, found):
     state, note, log = out / "state.safetensors", out / "plan.json", out / "log.jsonl"
     plan = json.loads(json.dumps(plan))
     if not state.is_file():
-        note.write_text(json.dumps(plan, indent=1))
+        note.write_text(json.dumps(plan, indent=1), "utf8")
         log.unlink(missing_ok=True)
         return None
-    before = json.loads(note.read_text())
+    before = json.loads(note.read_text("utf8"))
     if differs := [key for key in plan if before.get(key) != plan[key]]:
         raise ValueError(
             f"{out} holds a training with another {' and '.join(differs)}. Give the same settings to go on with it, "
             "or another --out to start anew."
         )
     after = loop.load_state(state, model, found)
-    kept = [line for line in log.read_text().splitlines() if json.loads(line)["step"] <= after.step]
-    log.write_text("".join(line + "\n" for line in kept))
+    kept = [line for line in log.read_text("utf8").splitlines() if json.loads(line)["step"] <= after.step]
+    log.write_text("".join(line + "\n" for line in kept), "utf8")
     say(f"going on after step {after.step + 1:,}")
     return after
 
 
 def _curve(log):
     """Return up to `POINTS_OF_A_CURVE` points {"step", "tokens", "loss"} of a log: means over stretches of steps."""
-    steps = [json.loads(line) for line in log.read_text().splitlines()]
+    steps = [json.loads(line) for line in log.read_text("utf8").splitlines()]
     width = -(-len(steps) // POINTS_OF_A_CURVE)
     stretches = [steps[i : i + width] for i in range(0, len(steps), width)]
     return [

@@ -144,7 +144,7 @@ def _memory():
     known = []
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         known.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    known += [int(text) for path in _GROUPS if path.is_file() and (text := path.read_text().strip()).isdigit()]
+    known += [int(text) for path in _GROUPS if path.is_file() and (text := path.read_text("utf8").strip()).isdigit()]
     if not known:
         return Finding(True, f"{cores}, memory unknown on this system (the lessons need 1 GB)")
     what = f"{cores}, {min(known) / 1e9:.1f} GB of memory"

@@ -464,7 +464,7 @@ def no_config(folder):
 
 
 def html_config(folder):
-    (folder / "config.json").write_text("<!DOCTYPE html>")
+    (folder / "config.json").write_text("<!DOCTYPE html>", "utf8")
 
 
 def other_architecture(folder):
@@ -473,7 +473,7 @@ def other_architecture(folder):
 
 def change_config(folder, **values):
     path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    path.write_text(json.dumps(json.loads(path.read_text("utf8")) | values), "utf8")
 
 
 def no_weights(folder):
@@ -490,11 +490,11 @@ def cut_weights(folder):
 
 
 def html_weights(folder):
-    (folder / "model.safetensors").write_text("<html>log in</html>")
+    (folder / "model.safetensors").write_text("<html>log in</html>", "utf8")
 
 
 def pointer_weights(folder):
-    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "utf8")
 
 
 def rewrite(folder, change):

@@ -20,14 +20,16 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     for part in ("tales", "heldout"):
         (folder / part).mkdir()
-        (folder / part / "one.txt").write_text(f"In the {part} there was a *fox*, and a crow, and a cheese.\n\n" * 60)
+        (folder / part / "one.txt").write_text(
+            f"In the {part} there was a *fox*, and a crow, and a cheese.\n\n" * 60, "utf8"
+        )
     return folder
 
 
 @pytest.fixture
 def few_prompts(monkeypatch, tmp_path):
     path = tmp_path / "prompts.json"
-    path.write_text(json.dumps({"prompts": ["The fox <b>said</b>", "A crow"]}))
+    path.write_text(json.dumps({"prompts": ["The fox <b>said</b>", "A crow"]}), "utf8")
     monkeypatch.setattr(model_card, "PROMPTS", path)
 
 
@@ -44,11 +46,11 @@ def test_from_texts_to_a_model_that_loads(folder, tmp_path, few_prompts, capsys)
     assert run["start"] is None
     assert [p["step"] for p in run["curve"]] == list(range(6))
     assert run["curve"][-1]["tokens"] == 6 * 2 * 32
-    assert json.loads((tmp_path / "out" / "training.json").read_text()) == report
+    assert json.loads((tmp_path / "out" / "training.json").read_text("utf8")) == report
     (row,) = report["heldout"].values()
     assert set(row) == {"bits per byte", "perplexity", *make_mini.BASELINES}
     assert row == make_mini.measure(lm, folder)["one"]
-    card = (tmp_path / "out" / "README.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text("utf8")
     assert "version v9" in card
     assert "The fox &lt;b&gt;said&lt;/b&gt;" in card
     assert "never trained on" in card
@@ -74,7 +76,8 @@ def test_an_interrupted_training_ends_as_one_that_was_not(folder, tmp_path, few_
     whole, stopped = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "stopped"))
     assert all(whole[name].equal(stopped[name]) for name in whole)
     logs = [
-        [json.loads(x) for x in (tmp_path / n / "log.jsonl").read_text().splitlines()] for n in ("whole", "stopped")
+        [json.loads(x) for x in (tmp_path / n / "log.jsonl").read_text("utf8").splitlines()]
+        for n in ("whole", "stopped")
     ]
     assert next([(x["step"], x["loss"]) for x in log] for log in logs) == [(x["step"], x["loss"]) for x in logs[1]]
 
@@ -102,7 +105,7 @@ def test_training_goes_on_from_a_model_with_its_history(folder, tmp_path, few_pr
 def test_the_curve_keeps_the_mean_of_each_stretch(tmp_path, monkeypatch):
     monkeypatch.setattr(make_mini, "POINTS_OF_A_CURVE", 2)
     lines = ({"step": s, "tokens": 10 * s, "loss": float(s)} for s in range(5))
-    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf8")
     assert make_mini._curve(tmp_path / "log.jsonl") == [
         {"step": 2, "tokens": 20, "loss": 1.0},
         {"step": 4, "tokens": 40, "loss": 3.5},
@@ -110,7 +113,7 @@ def test_the_curve_keeps_the_mean_of_each_stretch(tmp_path, monkeypatch):
 
 
 def test_a_corpus_without_held_out_texts_is_said(tmp_path, mini):
-    (tmp_path / "one.txt").write_text("words " * 99)
+    (tmp_path / "one.txt").write_text("words " * 99, "utf8")
     with pytest.raises(ValueError, match="has no folder 'heldout'"):
         make_mini.measure(mini, tmp_path)
 
@@ -146,7 +149,7 @@ def test_model_text_cannot_break_the_card():
 
 def test_the_bundled_figures_are_those_of_the_bundled_card():
     report, card = make_mini.curve(), (models.MINI / "README.md").read_text("utf8")
-    assert report["runs"][-1]["version"] == json.loads((models.MINI / "config.json").read_text())["model_version"]
+    assert report["runs"][-1]["version"] == json.loads((models.MINI / "config.json").read_text("utf8"))["model_version"]
     for title, row in report["heldout"].items():
         assert f"{row['bits per byte']:.3f}" in next(
             line for line in card.splitlines() if line.startswith(f"| {title} ")

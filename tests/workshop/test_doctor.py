@@ -69,7 +69,7 @@ def test_healthy_machine_gets_exit_code_0_and_every_requirement_a_line(healthy, 
     shown = capsys.readouterr().out
     assert "BAD" not in shown
     assert "Everything that the lessons need is here." in shown
-    for requirement in tomllib.loads(doctor.PROJECT.read_text())["project"]["dependencies"]:
+    for requirement in tomllib.loads(doctor.PROJECT.read_text("utf8"))["project"]["dependencies"]:
         name, floor = requirement.split(">=")
         assert f"ok   {name} {importlib.metadata.version(name)} (at least {floor})" in shown
     assert "8.0 GB of memory" in shown
@@ -200,7 +200,7 @@ def test_spoiled_bundled_model(copied, spoil, words):
 
 
 def test_every_file_that_load_reads_has_a_checksum():
-    listed = {line.split()[1] for line in (doctor.MINI / "SHA256SUMS").read_text().splitlines()}
+    listed = {line.split()[1] for line in (doctor.MINI / "SHA256SUMS").read_text("utf8").splitlines()}
     assert listed == {p.name for p in doctor.MINI.iterdir()} - {"README.md", "SHA256SUMS", "training.json"}
 
 
@@ -215,7 +215,7 @@ def test_cache_that_cannot_be_written_to(healthy, monkeypatch):
 
 
 def test_cache_whose_place_is_a_file(healthy):
-    (healthy / "hf").write_text("in the way")
+    (healthy / "hf").write_text("in the way", "utf8")
     assert "nothing can be written" in the_one_bad().what
 
 
@@ -233,7 +233,7 @@ def test_full_disk(healthy, monkeypatch):
     ],
 )
 def test_memory_is_that_of_the_container(healthy, monkeypatch, limit, good, words):
-    (healthy / "memory.max").write_text(limit + "\n")
+    (healthy / "memory.max").write_text(limit + "\n", "utf8")
     monkeypatch.setattr(doctor, "_GROUPS", (healthy / "memory.max",))
     (found,) = [f for f in doctor.examine() if "GB of memory" in f.what]
     assert found.good is good
@@ -244,7 +244,7 @@ def cached_gpt2(machine, revision, monkeypatch, content=b"weights"):
     folder = machine / "hf" / "hub" / "models--openai-community--gpt2" / "snapshots" / revision
     folder.mkdir(parents=True)
     for name in ("config.json", "vocab.json", "merges.txt"):
-        (folder / name).write_text("{}")
+        (folder / name).write_text("{}", "utf8")
     (folder / "model.safetensors").write_bytes(content)
     checkpoint = hub.FAMILY["gpt2"]
     monkeypatch.setitem(hub.FAMILY, "gpt2", replace(checkpoint, sha256=checksums.digest(folder / "model.safetensors")))
