@@ -54,7 +54,10 @@ class Candidate:
 
     def keep(self, size):
         """Mark it as searched on, one of `size`."""
-        self.state, self.reason = "kept", f"number {self.rank}: one of the {size} best that do not end here"
+        self.state, self.reason = (
+            "kept",
+            f"number {self.rank}: one of the {size} best that do not end here",
+        )
 
     def finish(self, length_penalty, ends):
         """Mark it as finished and give it its score; `ends` if an end token did it, not the length limit."""
