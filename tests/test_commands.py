@@ -100,7 +100,7 @@ TRAIN = "train --corpus CORPUS --out CORPUS/out --steps 2"
         ("train --corpus CORPUS/unlisted --out CORPUS/o --steps 2", "manifest.json should be a JSON list"),
         ("train --out CORPUS/o --steps 2", "required: --corpus"),
         ("heldout --corpus CORPUS/nowhere", "there is no folder"),
-        ("heldout --corpus CORPUS/file", "there is no folder"),
+        ("heldout --corpus CORPUS/file", "cannot be unpacked"),
         ("heldout --corpus CORPUS/heldout", "has no folder 'heldout'"),
         ("heldout --corpus CORPUS --model CORPUS/tales", "is not the folder of a model"),
         ("heldout --corpus CORPUS --model gpt3", "'gpt3' is no model that load() knows"),
