@@ -11,11 +11,13 @@ BRANCH = "main"
 KAGGLE_INPUT = "/kaggle/input"
 LINKS_ID, CELL_ID = "launch", "install"
 
+# A folder named gpt2lessons, a clone in the working folder for example, is found as a package without origin: such a
+# "namespace package" is empty. It may even be imported already; once the course is installed, that wins.
 _CELL = """\
 # Installs the course where it is missing, on Colab or Kaggle for example.
 import importlib.util
 
-if importlib.util.find_spec("gpt2lessons") is None:
+if getattr(importlib.util.find_spec("gpt2lessons"), "origin", None) is None:
     import glob
     import os
     import subprocess
@@ -29,6 +31,7 @@ if importlib.util.find_spec("gpt2lessons") is None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError("the course could not be installed. pip says:\\n" + done.stderr.strip())
+    sys.modules.pop("gpt2lessons", None)
     importlib.invalidate_caches()"""
 
 

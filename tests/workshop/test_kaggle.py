@@ -46,7 +46,7 @@ def test_dataset_metadata_keeps_kaggles_rules(folder):
 
 def test_dataset_has_the_wheel_and_says_what_else_is_needed(folder):
     dataset = folder / "out" / "dataset"
-    assert (dataset / "requirements.txt").read_text().splitlines() == doctor.requirements()
+    assert (dataset / "requirements.txt").read_text("utf8").splitlines() == doctor.requirements()
     assert all(path.is_file() for path in dataset.iterdir()), "kaggle datasets create skips folders"
     (wheel,) = dataset.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -157,7 +157,7 @@ def without_the_course(tmp_path):
                 (others / entry.name).symlink_to(entry)
     venv.create(tmp_path / "clean", symlinks=True)
     (site,) = (tmp_path / "clean").glob("lib/python3*/site-packages")
-    (site / "others.pth").write_text(f"{others}\n")
+    (site / "others.pth").write_text(f"{others}\n", "utf8")
     return tmp_path / "clean" / "bin" / "python"
 
 
