@@ -1,4 +1,4 @@
-"""Figures of what is inside GPT-2: attention patterns, where the parameters are, what the scaling does."""
+"""Figures of what is inside GPT-2: how attention gathers, its patterns, the stream, the parameters."""
 
 import numpy as np
 
@@ -69,20 +69,88 @@ def plot_parameters(models, *, ax=None):
     return ax
 
 
-def plot_scaling(sizes, unscaled, scaled, limit, *, ax=None):
-    """Draw the entropy (nats) of attention weights against the size of a head, without and with the division by √D.
+def plot_gather(words, query, keys, values, *, ax=None):
+    """Draw how the last of `words` (T) gathers: query · key, scores, weights, values, and their sum.
 
-    `limit` is the entropy of equal weights.
+    `query` (D), `keys` (T, D), `values` (T, 2): what is written into the figure is computed from them.
     """
-    ax = new_axes(ax, width=7.5, height=3.6)
-    ax.axhline(limit, color=COLOURS["grey"], linestyle=":", label="equal weights")
-    ax.plot(sizes, _array(scaled), "o-", color=COLOURS["blue"], label="scores divided by √D")
-    ax.plot(sizes, _array(unscaled), "s--", color=COLOURS["red"], label="scores as they are")
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(list(sizes), [str(size) for size in sizes])
-    ax.set(xlabel="size of a head, D", ylabel="entropy of the weights, nats", ylim=(0, 1.15 * limit))
-    ax.legend()
+    query, keys, values = _array(query), _array(keys), _array(values)
+    products = keys @ query
+    scores = products / np.sqrt(len(query))
+    powers = np.exp(scores)
+    weights = powers / powers.sum()
+    end = len(words) + 0.15
+    ax = new_axes(ax, width=3.6 + 1.75 * end, height=5.2)
+    rows = {
+        "query · key": ([f"{x:.2f}" for x in products], ""),
+        f"score: ÷ √{len(query)}": ([f"{x:.2f}" for x in scores], ""),
+        "exponential": ([f"{x:.2f}" for x in powers], f"sum {powers.sum():.2f}"),
+        "weight: ÷ sum": ([], "sum 1.00"),
+        "value": ([_pair(v) for v in values], ""),
+        "weight × value": (
+            [_pair(v) for v in weights[:, None] * values],
+            f"sum {_pair(weights @ values)}",
+        ),
+    }
+    for y, (name, (texts, total)) in enumerate(rows.items()):
+        ax.text(-0.6, y, name, ha="right", va="center", size=13)
+        for x, text in enumerate(texts):
+            ax.text(x, y, text, ha="center", va="center", size=13)
+        bold = {"weight": "bold", "color": COLOURS["blue"]} if "value" in name else {}
+        ax.text(end, y, total, ha="center", va="center", size=13, **bold)
+    for x, (word, weight) in enumerate(zip(words, weights, strict=True)):
+        ax.text(x, -0.95, word, ha="center", va="center", size=15, weight="bold")
+        ax.barh(3, 0.84, left=x - 0.42, height=0.62, color=COLOURS["light"])
+        ax.barh(3, 0.84 * weight, left=x - 0.42, height=0.62, color=COLOURS["sky"])
+        ax.text(x, 3, f"{weight:.2f}", ha="center", va="center", size=13)
+    asks = f"“{words[-1]}” asks"
+    ax.text(-0.6, -0.95, asks, ha="right", va="center", size=13, color=COLOURS["blue"])
+    ax.set(xlim=(-1.9, end + 0.9), ylim=(len(rows) - 0.4, -1.5))
+    ax.axis("off")
     return ax
+
+
+def plot_lens(words, probs, tokens, *, names=("embeddings",), ax=None):
+    """Draw the best next token at each stage: `words` (S, T) texts, `probs` (S, T), from below.
+
+    `tokens` (T) are the texts of the columns. Stage 0 is called `names[0]`, the last ones h.0, h.1, …
+    """
+    probs = _array(probs)
+    stages, columns = probs.shape
+    ax = new_axes(ax, width=2.6 + 1.45 * columns, height=1.3 + 0.52 * stages)
+    image = ax.imshow(probs, vmin=0, vmax=1, cmap="cividis", aspect="auto", origin="lower")
+    for i, j in np.ndindex(stages, columns):
+        colour = "white" if probs[i, j] < 0.55 else "black"
+        ax.text(j, i, visible(words[i][j]), ha="center", va="center", color=colour, size=12)
+    places = [*names, *(f"after h.{i}" for i in range(stages - len(names)))]
+    ax.set_xticks(range(columns), [visible(token) for token in tokens])
+    ax.set_yticks(range(stages), places)
+    ax.set(xlabel="token that was read", ylabel="stage of the stream")
+    ax.spines[:].set_visible(True)
+    ax.figure.colorbar(image, ax=ax, label="probability of the token written in the cell")
+    return ax
+
+
+def plot_silenced(names, effects, intervals, *, picked=(), ax=None):
+    """Draw what each head's silence does to the loss, in nats per token, with its interval.
+
+    `names` (N) texts, `effects` (N), `intervals` (N, 2); the places in `picked` are coloured.
+    """
+    effects, intervals = _array(effects), _array(intervals)
+    ax = new_axes(ax, width=8, height=1.2 + 0.38 * len(effects))
+    places = np.arange(len(effects))
+    colours = [COLOURS["orange" if i in picked else "blue"] for i in places]
+    ax.barh(places, effects, color=colours, height=0.62)
+    ends = np.abs(intervals.T - effects)
+    ax.errorbar(effects, places, xerr=ends, fmt="none", ecolor="black", capsize=4, linewidth=1.4)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(places, names)
+    ax.set(ylim=(len(effects) - 0.4, -0.6), xlabel="rise of the loss, nats per token")
+    return ax
+
+
+def _pair(vector):
+    return f"({', '.join(f'{x:.0f}' if abs(x - round(x)) < 1e-9 else f'{x:.2f}' for x in vector)})"
 
 
 def plot_stream(norms, *, names=("embeddings",), ax=None):

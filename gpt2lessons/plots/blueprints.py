@@ -170,7 +170,7 @@ def plot_next_token_tree(root, nodes, paths, *, drawn=(), ax=None):
     """Draw a tree of next tokens and the way that each decoding strategy takes through it.
 
     `nodes` {path (a tuple of texts): probability of its last token, given the rest}; `paths` {strategy: path}, each
-    prefix of which is in `nodes`; `drawn` names the strategies that draw lots: their lines are broken.
+    prefix of which is in `nodes`; `drawn` names the strategies that sample: their lines are broken.
     """
     depth = max(map(len, nodes))
     inner = {path[:n] for path in nodes for n in range(len(path))}
@@ -188,7 +188,7 @@ def plot_next_token_tree(root, nodes, paths, *, drawn=(), ax=None):
         for order, i in enumerate(takers):
             shift = 0.16 * (order - (len(takers) - 1) / 2)
             ax.plot(ends[0], ends[1] + shift, linewidth=2.6, zorder=2, **_line(i, list(paths)[i] in drawn))
-        label = f"{visible(path[-1])}  {prob:.2f}"
+        label = f"{visible(path[-1])}  {_digits(prob)}"
         ax.text(len(path), place[path], label, va="center", size=11.5, weight="bold" if takers else "normal")
     ax.text(0.47, place[()], root, ha="right", va="center", size=12, weight="bold")
     for i, strategy in enumerate(paths):
@@ -198,6 +198,11 @@ def plot_next_token_tree(root, nodes, paths, *, drawn=(), ax=None):
     ax.set(xlim=(0.1, depth + 0.5), ylim=(len(leaves) - 0.4, -0.6))
     ax.axis("off")
     return ax
+
+
+def _digits(prob):
+    """Two places, or as many as it takes to show two digits: one may multiply along a line."""
+    return f"{prob:.2f}" if prob >= 0.1 else f"{prob:.2g}" if prob >= 1e-4 else f"{prob:.0e}"
 
 
 def _line(i, drawn):
