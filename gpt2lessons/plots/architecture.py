@@ -1,5 +1,6 @@
 """Figures of what is inside GPT-2: how attention gathers, its patterns, the stream, the parameters."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from gpt2lessons.plots.style import COLOURS, new_axes, visible
@@ -48,6 +49,21 @@ def plot_head_grid(patterns, *, picked=None, ax=None):
     return ax
 
 
+def plot_heads(patterns, tokens, picked, *, title=""):
+    """Draw all patterns (layers, heads, T, T) and, beside them, that of `picked` (layer, head).
+
+    `title` says whose they are. Returns the two Axes.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(13, 6))
+    plot_head_grid(patterns, picked=picked, ax=axes[0])
+    plot_pattern(patterns[picked], tokens, ax=axes[1])
+    layers, heads = patterns.shape[:2]
+    axes[0].set_title(f"{title}: all {layers * heads} patterns".removeprefix(": "))
+    axes[1].set_title(f"{title}: layer {picked[0]}, head {picked[1]}".removeprefix(": "))
+    figure.colorbar(axes[1].images[0], ax=axes, label="weight", shrink=0.8)
+    return axes
+
+
 def plot_parameters(models, *, ax=None):
     """Draw one bar per model, cut into its parts; `models` {name: {part: number of parameters}}, same parts in each."""
     ax = new_axes(ax, width=10, height=1.5 + 0.95 * len(models))
@@ -80,8 +96,9 @@ def plot_gather(words, query, keys, values, *, ax=None):
     powers = np.exp(scores)
     weights = powers / powers.sum()
     end = len(words) + 0.15
-    ax = new_axes(ax, width=3.6 + 1.75 * end, height=5.2)
+    ax = new_axes(ax, width=3.6 + 1.75 * end, height=6)
     rows = {
+        "key": ([_pair(key) for key in keys], ""),
         "query · key": ([f"{x:.2f}" for x in products], ""),
         f"score: ÷ √{len(query)}": ([f"{x:.2f}" for x in scores], ""),
         "exponential": ([f"{x:.2f}" for x in powers], f"sum {powers.sum():.2f}"),
@@ -100,10 +117,10 @@ def plot_gather(words, query, keys, values, *, ax=None):
         ax.text(end, y, total, ha="center", va="center", size=13, **bold)
     for x, (word, weight) in enumerate(zip(words, weights, strict=True)):
         ax.text(x, -0.95, word, ha="center", va="center", size=15, weight="bold")
-        ax.barh(3, 0.84, left=x - 0.42, height=0.62, color=COLOURS["light"])
-        ax.barh(3, 0.84 * weight, left=x - 0.42, height=0.62, color=COLOURS["sky"])
-        ax.text(x, 3, f"{weight:.2f}", ha="center", va="center", size=13)
-    asks = f"“{words[-1]}” asks"
+        ax.barh(4, 0.84, left=x - 0.42, height=0.62, color=COLOURS["light"])
+        ax.barh(4, 0.84 * weight, left=x - 0.42, height=0.62, color=COLOURS["sky"])
+        ax.text(x, 4, f"{weight:.2f}", ha="center", va="center", size=13)
+    asks = f"“{words[-1]}” asks,\nquery {_pair(query)}"
     ax.text(-0.6, -0.95, asks, ha="right", va="center", size=13, color=COLOURS["blue"])
     ax.set(xlim=(-1.9, end + 0.9), ylim=(len(rows) - 0.4, -1.5))
     ax.axis("off")
@@ -131,35 +148,43 @@ def plot_lens(words, probs, tokens, *, names=("embeddings",), ax=None):
     return ax
 
 
-def plot_silenced(names, effects, intervals, *, picked=(), ax=None):
-    """Draw what each head's silence does to the loss, in nats per token, with its interval.
+def plot_silenced(heads, effects, intervals, *, picked=(), ax=None):
+    """Draw what the silence of a head does to the loss, in nats per token, with its interval.
 
-    `names` (N) texts, `effects` (N), `intervals` (N, 2); the places in `picked` are coloured.
+    `heads` (N) pairs (layer, head), `effects` (N), `intervals` (N, 2); those in `picked` stand out.
     """
     effects, intervals = _array(effects), _array(intervals)
-    ax = new_axes(ax, width=8, height=1.2 + 0.38 * len(effects))
-    places = np.arange(len(effects))
-    colours = [COLOURS["orange" if i in picked else "blue"] for i in places]
-    ax.barh(places, effects, color=colours, height=0.62)
+    ax = new_axes(ax, width=9, height=1.2 + 0.4 * len(heads))
+    places = np.arange(len(heads))
+    style = [("orange", "//") if head in picked else ("blue", "") for head in heads]
+    colours, hatches = [COLOURS[name] for name, _ in style], [hatch for _, hatch in style]
+    ax.barh(places, effects, color=colours, hatch=hatches, edgecolor="white", height=0.62)
     ends = np.abs(intervals.T - effects)
     ax.errorbar(effects, places, xerr=ends, fmt="none", ecolor="black", capsize=4, linewidth=1.4)
+    for y, effect, (low, high) in zip(places, effects, intervals, strict=True):
+        text = f"{effect:+.2f}  ({low:+.2f} to {high:+.2f})"
+        ax.text(1.02, y, text, transform=ax.get_yaxis_transform(), va="center", size=12)
     ax.axvline(0, color="black", linewidth=0.8)
-    ax.set_yticks(places, names)
-    ax.set(ylim=(len(effects) - 0.4, -0.6), xlabel="rise of the loss, nats per token")
+    ax.set_yticks(places, [f"layer {layer}, head {head}" for layer, head in heads])
+    ax.set(ylim=(len(heads) - 0.4, -0.6), xlabel="rise of the loss, nats per token (95 % interval)")
     return ax
 
 
 def _pair(vector):
-    return f"({', '.join(f'{x:.0f}' if abs(x - round(x)) < 1e-9 else f'{x:.2f}' for x in vector)})"
+    return f"({', '.join(f'{x:.0f}' if abs(x - round(x)) < 1e-4 else f'{x:.2f}' for x in vector)})"
 
 
-def plot_stream(norms, *, names=("embeddings",), ax=None):
-    """Draw how long the vectors of the residual stream are: `norms` {label: one number per place along the stream}."""
+def plot_stream(norms, *, names=("embeddings",), ends=(), ax=None):
+    """Draw how long the vectors of the residual stream are: `norms` {label: one number per place along it}.
+
+    The first places are called `names`, the last `ends`; those between are h.0, h.1, …
+    """
     ax = new_axes(ax, width=7.5, height=3.4)
     for i, (label, values) in enumerate(norms.items()):
         values = _array(values)
         ax.plot(range(len(values)), values, "os^D"[i % 4] + "-", label=label)
-    places = [*names, *(f"h.{i}" for i in range(len(values) - len(names)))]
+    blocks = len(values) - len(names) - len(ends)
+    places = [*names, *(f"h.{i}" for i in range(blocks)), *ends]
     ax.set_xticks(range(len(places)), places, rotation=45 if len(places) > 8 else 0)
     ax.set(xlabel="after", ylabel="root mean square", ylim=(0, None))
     ax.legend()

@@ -122,7 +122,8 @@ def plot_stacks(models):
 
     `name`, `kind` (one line), `inputs`, `block` (the layers in a block, from below), `skips` (a pair of first and last
     layer for each residual connection), `repeat` (a text such as "12 ×"), `output`, `pattern` (T, S) and `rows`,
-    `columns`, its labels; `cached`, if given, is how many columns come from a cache. Returns the Axes (2, models).
+    `columns`, its labels; `cached`, if given, is how many columns come from a cache; `drawn_from`, if given, says above
+    the pattern what it was made from. Returns the Axes (2, models).
     """
     _, axes = plt.subplots(2, len(models), figsize=(4.9 * len(models), 8.9), height_ratios=(1.35, 1))
     for model, stack, below in zip(models, axes[0], axes[1], strict=True):
@@ -133,6 +134,8 @@ def plot_stacks(models):
         below.set_xticks(range(pattern.shape[1]), [visible(t) for t in model["columns"]], rotation=60)
         below.set_yticks(range(pattern.shape[0]), [visible(t) for t in model["rows"]])
         below.set(xlabel="looks at", ylabel="position that looks")
+        if "drawn_from" in model:
+            below.set_title(model["drawn_from"], loc="center", pad=24)
         if cached := model.get("cached", 0):
             below.axvline(cached - 0.5, color=COLOURS["red"], linewidth=2.5)
             below.text(cached / 2 - 0.5, -0.75, "cached segment", ha="center", color=COLOURS["red"], size=11)
@@ -202,7 +205,7 @@ def plot_next_token_tree(root, nodes, paths, *, drawn=(), ax=None):
 
 def _digits(prob):
     """Two places, or as many as it takes to show two digits: one may multiply along a line."""
-    return f"{prob:.2f}" if prob >= 0.1 else f"{prob:.2g}" if prob >= 1e-4 else f"{prob:.0e}"
+    return f"{prob:.2f}" if prob >= 0.0995 else f"{prob:.2g}" if prob >= 1e-4 else f"{prob:.0e}"
 
 
 def _line(i, drawn):
