@@ -292,10 +292,8 @@ def count_parameters(answer):
         true = _count(**sizes)
         got = answer(**sizes, tied=True, qkv_bias=False, biases=True)
         mistakes = {
-            "with qkv_bias=False all of attention's biases are gone; only those of c_attn should be": true
-            - L * 4 * C,
-            "with qkv_bias=False one bias of C per layer is gone; queries, keys, values have one each": true
-            - L * C,
+            "with qkv_bias=False all of attention's biases are gone; only those of c_attn should be": true - L * 4 * C,
+            "with qkv_bias=False one bias of C per layer is gone; queries, keys, values have one each": true - L * C,
             "qkv_bias=False changes nothing": true,
         }
         _refuse_count(got, true - L * 3 * C, mistakes, "the number without the biases of c_attn")

@@ -162,7 +162,7 @@ def plot_silenced(heads, effects, intervals, *, picked=(), ax=None):
     ends = np.abs(intervals.T - effects)
     ax.errorbar(effects, places, xerr=ends, fmt="none", ecolor="black", capsize=4, linewidth=1.4)
     for y, effect, (low, high) in zip(places, effects, intervals, strict=True):
-        text = f"{effect:+.2f}  ({low:+.2f} to {high:+.2f})"
+        text = f"{effect:+.3f}  ({low:+.3f} to {high:+.3f})".replace("-", "−")
         ax.text(1.02, y, text, transform=ax.get_yaxis_transform(), va="center", size=12)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(places, [f"layer {layer}, head {head}" for layer, head in heads])
