@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from gpt2lessons.metrics.agreement import cohen_kappa, fleiss_kappa
-from gpt2lessons.metrics.intervals import bootstrap_interval, wilson_interval
+from gpt2lessons.metrics.intervals import bootstrap_interval, student_interval, wilson_interval
 
 NAMES = ("rouge", "bleu", "perplexity", "distinct_n", "self_bleu", "repetition", "zipf", "mauve")
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "fleiss_kappa",
     "load",
     "reference_texts",
+    "student_interval",
     "wilson_interval",
 ]
 _TEXTS = Path(__file__).parent.parent / "assets" / "texts"
