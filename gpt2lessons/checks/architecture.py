@@ -189,8 +189,14 @@ def previous_token(answer):
                 before.amax(-1),
                 "One row may be an exception.",
             ),
-            "this is one number for each row; one for each head is wanted": (before, "Average over the rows."),
-            "this is one number for all heads together": (right.mean(), "Keep the axes of layers and heads."),
+            "this is one number for each row; one for each head is wanted": (
+                before,
+                "Average over the rows.",
+            ),
+            "this is one number for all heads together": (
+                right.mean(),
+                "Keep the axes of layers and heads.",
+            ),
             "the heads are averaged too; one number for each of them is wanted": (
                 right.mean(-1),
                 "Keep the axes of layers and heads.",
@@ -208,7 +214,7 @@ def previous_token(answer):
 
 @exercise("The block")
 def pre_ln_block(answer):
-    """Examine `answer(x, ln_1, attn, ln_2, mlp) -> x`; the layers are functions (B, T, C) -> (B, T, C)."""
+    """Examine `answer(x, ln_1, attn, ln_2, mlp) -> x`; the layers are functions of (B, T, C)."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, 4, generator=generator)
     a, b = torch.randn(2, 4, 4, generator=generator)
@@ -242,7 +248,7 @@ def pre_ln_block(answer):
             ),
             "attention and MLP both read the x from the start of the block": (
                 middle + mlp(ln_2(x)),
-                "What does the MLP get to see: the stream before or after attention has written to it?",
+                "Does the MLP see the stream before or after attention has written to it?",
             ),
             "the normalised copies, not the stream, are carried on": (
                 (lambda m: ln_2(m) + mlp(ln_2(m)))(ln_1(x) + attn(ln_1(x))),
