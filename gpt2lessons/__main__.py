@@ -40,9 +40,7 @@ def _parser(arguments):
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
         if run is execute:
-            command.add_argument(
-                "paths", nargs="*", type=_notebook, help="notebooks (default: all lessons and deeper ones)"
-            )
+            command.add_argument("paths", nargs="*", type=_notebook, help="notebooks (default: all)")
             command.add_argument("--model", default="gpt2-mini", help="what gl.load() takes (default: gpt2-mini)")
             command.add_argument("--check", action="store_true", help="run only: write nothing")
         if run is bench:
@@ -229,7 +227,7 @@ def _check_device(name):
 
 
 def _lessons():
-    """Return the paths of all notebooks; `ValueError` where they are not, as beside an installed copy of the package."""
+    """Return the paths of all notebooks; `ValueError` beside an installed copy, where they are not."""
     from gpt2lessons.workshop import notebooks
 
     if not (found := notebooks.everything()):
