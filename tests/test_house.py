@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "loading": set(),
     "loading.hub": {"checksums"},
     "loading.models": {"gpt2", "loading.hub", "checksums"},
+    "recorded": {"checksums", "decoding.processors", "gpt2", "loading.models"},
     "training": {"training.loop"},
     "training.corpus": {"checksums"},
     "training.baselines": set(),

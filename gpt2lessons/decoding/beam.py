@@ -87,7 +87,7 @@ def beam_search(
             if not shared:
                 stepper.select(ids.new_tensor([source for group in running for source in group.sources]))
                 stepper.add(ids.new_tensor([node.token for group in running for node in group.nodes]))
-            log_probs, texts = stepper.read().float().log_softmax(-1), stepper.ids
+            log_probs, texts = stepper.read().log_softmax(-1), stepper.ids
             tree.rows += len(texts)
             scores = penalize_repetition(log_probs, texts, repetition_penalty) if repetition_penalty != 1 else log_probs
             allowed = ban_repeated_ngrams(scores, texts, no_repeat_ngram_size)

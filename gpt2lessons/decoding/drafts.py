@@ -63,8 +63,8 @@ def _fit(network, n_layer, input_ids):
     early, late = early - (mean := early.mean(0)), late - (goal := late.mean(0))
     gram = early.T @ early
     # a little ridge: with fewer tokens than n_embd the map would not be unique
-    gram += 1e-4 * gram.diagonal().mean() * torch.eye(len(gram))
-    layer = nn.Linear(early.shape[1], early.shape[1])
+    gram += 1e-4 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    layer = nn.Linear(early.shape[1], early.shape[1], dtype=early.dtype, device=early.device)
     layer.weight.copy_(torch.linalg.solve(gram, early.T @ late).T)
     layer.bias.copy_(goal - layer.weight @ mean)
     return layer.requires_grad_(False)
