@@ -1,58 +1,11 @@
-"""Checks of the deeper notebook on tokenizers in practice: a pattern for numbers, a padded batch, streaming."""
+"""Checks of the deeper notebook on tokenizers in practice: a padded batch, and text that arrives in pieces."""
 
 from itertools import pairwise
 
-import regex
 import torch
 
-from gpt2lessons.bpe import BPE, PATTERN
+from gpt2lessons.bpe import BPE
 from gpt2lessons.checks.frame import WrongError, exercise
-
-
-@exercise("Numbers in threes")
-def number_pattern(answer):
-    """Examine `answer`: a pattern that cuts as GPT-2's does, but numbers into groups of at most three digits."""
-    if not isinstance(answer, str):
-        raise WrongError(f"the pattern should be a str, not {type(answer).__name__}.")
-    try:
-        pattern = regex.compile(answer)
-    except regex.error as error:
-        raise WrongError(f"this is no regular expression: {error}.") from None
-    if pattern.groups:
-        raise WrongError("the pattern has groups, and findall returns those only.", hint="Write (?:…) for a group.")
-    for text in ("It's a test, isn't it?  Yes!\n\n\tfine", "naïve  🙂!!", "we'll  see   "):
-        old = regex.findall(PATTERN, text)
-        if pattern.findall(text) != old:
-            hint = "Change the part for numbers only; the order of the others matters too."
-            raise WrongError(f"{text!r} has no number; it should be cut as before, into {old}.", hint=hint)
-    for text in ("in 1234567 years", "7 of 42", "a1b22c", " 2024-01-31", "١٢٣٤ ½"):
-        _examine_pieces(text, pattern.findall(text))
-    return "1234567 is now 123, 456 and 7, and nothing else changed. Some later models cut numbers like this."
-
-
-def _examine_pieces(text, pieces):
-    if "".join(pieces) != text:
-        if not text.isascii():
-            hint = r"\p{N} stands for the digits of every script, [0-9] for ten of them."
-            raise WrongError(f"{text!r} lost its numbers, which are not written with 0 to 9.", hint=hint)
-        hint = "Every character must belong to a piece, whatever its script and however short the number."
-        raise WrongError(f"of {text!r} only {''.join(pieces)!r} is left: characters were lost.", hint=hint)
-    digits = [len(regex.findall(r"\p{N}", p)) for p in pieces]
-    if max(digits) > 3:
-        piece = pieces[digits.index(max(digits))]
-        raise WrongError(
-            f"{piece!r} is still one piece of {max(digits)} digits.", hint="Limit how often \\p{N} repeats."
-        )
-    expected = regex.findall(PATTERN.replace(r"\p{N}+", r"\p{N}{1,3}"), text)
-    if pieces == expected:
-        return
-    if max(digits) < max(len(regex.findall(r"\p{N}", p)) for p in expected):
-        raise WrongError(
-            f"{text!r} is cut into {pieces}: groups shorter than need be.", hint="At most three, not fewer."
-        )
-    if any(p.isspace() for p in pieces) and not any(p.isspace() for p in expected):
-        raise WrongError(f"{text!r} is cut into {pieces}: a space lost its number.", hint="Keep the ' ?' in front.")
-    raise WrongError(f"{text!r} should be cut into {expected}, not {pieces}.", hint="Change the part for numbers only.")
 
 
 @exercise("A batch, padded on the left")
