@@ -71,7 +71,7 @@ def with_map(encode, decode, text):
     ("check", "answer"),
     [
         (start.continue_text, loop_with_while),
-        (start.make_it_say, "A boy climbed the beanstalk, and there lived a great"),
+        (start.make_it_say, "Jack climbed the beanstalk and met a terrible"),
         (start.pieces, with_map),
     ],
 )
@@ -125,9 +125,14 @@ def test_wrong_answer_is_diagnosed(check, answer, words):
     assert any(part in verdict.message for part in words.split("|")), verdict
 
 
+CHECKS = (start.continue_text, start.pieces, start.make_it_say)
+
+
 def test_each_exercise_has_at_least_five_wrong_answers():
     checks = [check for check, _, _ in WRONG]
+    assert all(checks.count(check) >= 5 for check in CHECKS)
 
 
-def test_unanswered():
-        assert check(...).status == "unanswered"
+@pytest.mark.parametrize("check", CHECKS)
+def test_unanswered(check):
+    assert check(...).status == "unanswered"
