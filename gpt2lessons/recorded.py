@@ -275,9 +275,7 @@ def _recorded(kind, prompt):
 
 @functools.cache
 def _check():
-    if faults := checksums.faults(FOLDER):
-        problem = f"GPT-2's recorded answers are not as they were: {faults[0]}"
-        raise ValueError(f"{problem}. Install the course again.")
+    checksums.demand(FOLDER, "what GPT-2 answered is")
 
 
 @functools.cache

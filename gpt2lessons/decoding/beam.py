@@ -108,7 +108,9 @@ def beam_search(
                 not tree.nodes
             )  # at first there is one text, the prompt, which all groups share
             if not shared:
-                texts.select(ids.new_tensor([source for group in running for source in group.sources]))
+                texts.select(
+                    ids.new_tensor([source for group in running for source in group.sources])
+                )
                 texts.add(ids.new_tensor([beam.token for group in running for beam in group.beams]))
             log_probs = texts.read().log_softmax(-1)
             check_ids_of_prompt(prompt, log_probs.shape[1])

@@ -4,14 +4,13 @@ Nothing is on unless it was asked for: `top_k=None` keeps every token, `eos_toke
 nothing. A setting may be a tensor with one value per text, so that one batch can compare many settings.
 """
 
-import functools
 import operator
 
 import torch
 
 from gpt2lessons.adapters import end_token, vocabulary_size
+from gpt2lessons.decoding import pipeline
 from gpt2lessons.decoding.arguments import check_generator, check_whole
-from gpt2lessons.decoding.processors import add_bias, ban_words
 from gpt2lessons.decoding.settings import active_settings, with_signature
 from gpt2lessons.decoding.stepper import Stepper, check_ids_of_prompt, check_prompt, read_ends
 from gpt2lessons.decoding.trace import Generated, Step
@@ -78,17 +77,15 @@ def generate(
     active = active_settings(settings, rows=rows, do_sample=do_sample)
     ends = read_ends(eos_token_id, vocabulary_size(model))
     stops = _read_stops(stop)
-    own = _read_processors(processors)
-    shortest = input_ids.shape[1] + min_new_tokens if min_new_tokens else 0
-    pipeline = [
-        *_penalties(active, 0 if penalize_prompt else input_ids.shape[1]),
-        *_bans(bad_words, logit_bias, ends, shortest),
-        *_filters(active),
-        *((name, functools.partial(_apply_own, function, name)) for name, function in own.items()),
+    prompt_length = input_ids.shape[1]
+    processes = [
+        *pipeline.penalties(active, 0 if penalize_prompt else prompt_length),
+        *pipeline.bans(bad_words, logit_bias, ends, prompt_length, min_new_tokens),
+        *pipeline.filters(active),
+        *pipeline.own(processors),
     ]
 
     # 2. prepare: the prompt is read once, however many texts continue it
-    prompt_length = input_ids.shape[1]
     texts = Stepper(
         model,
         input_ids,
@@ -112,7 +109,7 @@ def generate(
         stages = {"model": logits}
         scores = logits
         try:
-            for name, process in pipeline:
+            for name, process in processes:
                 scores = stages[name] = process(scores, texts.history)
         except ValueError:
             _check_answer(logits, step)
@@ -230,77 +227,6 @@ def _read_stops(stop):
             "or a function new ids -> bool. Strings go to generate_text."
         )
     return [lambda new, s=list(s): new[-len(s) :] == s for s in stop]
-
-
-def _read_processors(processors):
-    """Return {name: function} of the learner's own processors; equal names are numbered."""
-    if not isinstance(processors, list | tuple) or not all(map(callable, processors)):
-        raise TypeError(
-            f"processors={processors!r} is not allowed: it is a list of functions "
-            "(logits (B, V), ids (B, T)) -> logits (B, V)."
-        )
-    named = {}
-    for number, function in enumerate(processors, start=1):
-        name = getattr(function, "__name__", type(function).__name__)
-        named[f"{name} {number}" if name in named else name] = function
-    return named
-
-
-def _penalties(active, hidden):
-    """Yield (name, f(logits, ids)) of what looks at the text so far; penalties do not see the first `hidden` ids."""
-    for setting, value in active:
-        if setting.sampling:
-            continue
-        skip = hidden if setting.name.endswith("_penalty") else 0
-
-        def process(logits, ids, setting=setting, value=value, skip=skip):
-            if skip:
-                ids = ids.clone()
-                ids[:, :skip] = -1
-            return setting.apply(logits, ids, value)
-
-        yield setting.name, process
-
-
-def _bans(bad_words, logit_bias, ends, shortest):
-    """Yield (name, f(logits, ids)) of what removes or moves single tokens; no end before `shortest` ids."""
-    if bad_words:
-        yield "bad_words", lambda logits, ids: ban_words(logits, ids, bad_words)
-    if logit_bias:
-        yield "logit_bias", lambda logits, ids: add_bias(logits, logit_bias)
-    if ends and shortest:
-        words = [[end] for end in ends]
-
-        def process(logits, ids):
-            return ban_words(logits, ids, words) if ids.shape[1] < shortest else logits
-
-        yield "min_new_tokens", process
-
-
-def _filters(active):
-    """Yield (name, f(logits, ids)) of temperature and the filters, in the table's order."""
-    for setting, value in active:
-        if setting.sampling:
-            yield setting.name, lambda logits, ids, s=setting, v=value: s.apply(logits, ids, v)
-
-
-def _apply_own(function, name, logits, ids):
-    """Apply a learner's processor to a copy, and say so if what comes back are no logits."""
-    out = function(logits.clone(), ids)
-    if not isinstance(out, torch.Tensor) or out.shape != logits.shape:
-        what = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-        raise ValueError(
-            f"{name} returned {what}, but should return logits {tuple(logits.shape)}. "
-            "Does it end with return?"
-        )
-    wrong = out.isnan().any(-1) | ~out.amax(-1).isfinite()
-    if wrong.any():
-        row = int(wrong.nonzero()[0])
-        raise ValueError(
-            f"{name} left row {row} without a distribution: its logits have nan, +inf, or only -inf. "
-            "At least one token has to stay."
-        )
-    return out
 
 
 def _filling(model, ends):

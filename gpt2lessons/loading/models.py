@@ -190,8 +190,8 @@ def _open(name, folder, source):
             f"transformers {transformers.__version__} is too old for this course, which needs 5.0 or newer. Run "
             'pip install "transformers>=5.0" and start the kernel again; python -m gpt2lessons doctor looks further.'
         )
-    if folder == MINI and (faults := checksums.faults(folder)):
-        raise ValueError(f"the bundled model is not as it was: {faults[0]}. Install the course again.")
+    if folder == MINI:
+        checksums.demand(folder, "the bundled model is")
     config = _complain(name, folder)
     transformers.utils.logging.disable_progress_bar()
     before = transformers.utils.logging.get_verbosity()
