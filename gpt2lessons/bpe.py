@@ -282,6 +282,42 @@ def _checked_special(special_tokens):
     return special_tokens
 
 
+# The same algorithm, small and slow, as lesson 02 builds it. Tokens are str or bytes, and words are tuples of tokens.
+
+
+def count_pairs(words):
+    """Count neighbours in `words`, {tuple of tokens: how often it was read}; return a Counter {(a, b): count}."""
+    counts = Counter()
+    for parts, times in words.items():
+        for pair in pairwise(parts):
+            counts[pair] += times
+    return counts
+
+
+def merge(parts, pair):
+    """Return the tuple `parts` with each `pair` joined into one token, from the left, without overlap."""
+    return tuple(_join(parts, pair, pair[0] + pair[1]))
+
+
+def learn(words, num_merges):
+    """Return up to `num_merges` merges of `words` (as in `count_pairs`), a list of pairs in the order learnt.
+
+    Among equally frequent pairs the one that was met first wins.
+    """
+    merges = []
+    while len(merges) < num_merges and (counts := count_pairs(words)):
+        merges.append(max(counts, key=counts.get))
+        words = {merge(parts, merges[-1]): times for parts, times in words.items()}
+    return merges
+
+
+def apply_merges(parts, ranks):
+    """Return the tuple `parts` after all known merges; `ranks` {(a, b): rank}, and the lowest rank goes first."""
+    while known := [pair for pair in pairwise(parts) if pair in ranks]:
+        parts = merge(parts, min(known, key=ranks.get))
+    return tuple(parts)
+
+
 def _checked(text):
     if not isinstance(text, str):
         raise TypeError(f"text should be a str, not {type(text).__name__}.")

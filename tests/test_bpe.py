@@ -534,3 +534,23 @@ class Counting(dict):
     def __getitem__(self, key):
         self.count += 1
         return super().__getitem__(key)
+
+
+def test_the_small_slow_functions_learn_and_encode_as_the_class_does():
+    """Where no two pairs are equally frequent, both must learn the same merges, and encode alike."""
+    text = "hat " * 8 + "that " * 5 + "mat " * 3 + "chat " * 2
+    ours = BPE.train(text, 3)
+    words = {tuple(bytes([b]) for b in piece.encode()): n for piece, n in Counter(ours.split(text)).items()}
+    merges = bpe_module.learn(words, 3)
+    assert [a + b for a, b in merges] == ours.token_bytes[256:-1]
+    ranks = {pair: rank for rank, pair in enumerate(merges)}
+    for piece in (b" chats", b"tahat", "ï that".encode()):
+        parts = bpe_module.apply_merges([bytes([b]) for b in piece], ranks)
+        assert list(parts) == [ours.token_bytes[i] for p in ours.split(piece.decode()) for i in ours.encode(p)]
+
+
+def test_a_merge_uses_no_token_twice_and_learning_stops_in_time():
+    assert bpe_module.merge(tuple("aaa"), ("a", "a")) == ("aa", "a")
+    assert bpe_module.merge(("xa", "b"), ("a", "b")) == ("xa", "b")
+    assert bpe_module.count_pairs({tuple("haha"): 2}) == {("h", "a"): 4, ("a", "h"): 2}
+    assert bpe_module.learn({tuple("abc"): 1}, 9) == [("a", "b"), ("ab", "c")]

@@ -90,6 +90,7 @@ MAY_IMPORT = {
         "decoding.generation",
         "decoding.processors",
         "gpt2",
+        "loading.models",
         "recorded",
         "scoring",
         "toy",
