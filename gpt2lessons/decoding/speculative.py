@@ -97,14 +97,20 @@ def speculate(
         )
     check_whole(num_assistant_tokens, "num_assistant_tokens", 0)
     law, choose = _law(do_sample, temperature, top_k, top_p), _chooser(generator)
-    ids, start, total = input_ids[0].tolist(), input_ids.shape[1], input_ids.shape[1] + max_new_tokens
+    ids, start, total = (
+        input_ids[0].tolist(),
+        input_ids.shape[1],
+        input_ids.shape[1] + max_new_tokens,
+    )
     target = Reader(model, total, use_cache=use_cache)
     lookup = isinstance(assistant, PromptLookup)
     draft = None if lookup else Reader(assistant, total, use_cache=use_cache)
     rounds = []
     while len(ids) < total and (len(ids) == start or ids[-1] != eos_token_id):
         n = min(num_assistant_tokens, total - len(ids) - 1)
-        proposed, q = (assistant.find(ids, n), None) if lookup else _propose(draft, ids, n, law, choose)
+        proposed, q = (
+            (assistant.find(ids, n), None) if lookup else _propose(draft, ids, n, law, choose)
+        )
         p = law(target.read(ids + proposed, len(proposed) + 1))
         q = _certain(proposed, p.shape[1]) if q is None else q
         if q.shape[1] != p.shape[1]:
@@ -141,7 +147,9 @@ def residual(p, q):
     """Return what to draw from after a refusal: max(0, p - q), made to sum to 1; `p` and `q` are (…, V)."""
     left = (p - q).clamp(min=0)
     mass = left.sum(-1, keepdim=True)
-    return torch.where(mass > 0, left / mass, p)  # nothing left: p equals q, and no refusal but one by rounding
+    return torch.where(
+        mass > 0, left / mass, p
+    )  # nothing left: p equals q, and no refusal but one by rounding
 
 
 def overlap(p, q):
@@ -215,7 +223,9 @@ def _law(do_sample, temperature, top_k, top_p):
     settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     off = [name for name, value in settings.items() if value not in (None, 1)]
     if off and not do_sample:
-        raise ValueError(f"{off[0]} was set, but greedy search (do_sample=False) does not use it. Add do_sample=True.")
+        raise ValueError(
+            f"{off[0]} was set, but greedy search (do_sample=False) does not use it. Add do_sample=True."
+        )
 
     def law(logits):
         logits = logits.double()
@@ -231,12 +241,16 @@ def _law(do_sample, temperature, top_k, top_p):
 def _chooser(generator):
     if generator is not None and not isinstance(generator, torch.Generator):
         kind = type(generator).__name__
-        raise TypeError(f"generator is {kind}, but should be a torch.Generator: torch.Generator().manual_seed(0).")
+        raise TypeError(
+            f"generator is {kind}, but should be a torch.Generator: torch.Generator().manual_seed(0)."
+        )
     device = None if generator is None else generator.device
 
     def choose(weights):
         cumulated = weights.cumsum(-1)
-        uniform = torch.rand(1, dtype=torch.float64, generator=generator, device=device).to(cumulated.device)
+        uniform = torch.rand(1, dtype=torch.float64, generator=generator, device=device).to(
+            cumulated.device
+        )
         uniform = uniform * cumulated[-1]
         return min(int(torch.searchsorted(cumulated, uniform, right=True)), len(weights) - 1)
 

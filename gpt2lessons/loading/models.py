@@ -25,8 +25,9 @@ KAGGLE_INPUT = Path("/kaggle/input")
 class LanguageModel:
     """A GPT-2 and its tokenizer.
 
-    `model`: transformers' `GPT2LMHeadModel`, float32, in eval mode; `tokenizer`: transformers' `GPT2Tokenizer`,
-    padding on the left; `name`; `source`: where it came from, in words.
+    `model`: transformers' `GPT2LMHeadModel` in eval mode, float64 for the bundled gpt2-mini (so that every processor
+    gives the same digits and samples the same tokens), float32 for all others; `tokenizer`: transformers'
+    `GPT2Tokenizer`, padding on the left; `name`; `source`: where it came from, in words.
     """
 
     model: object
@@ -198,7 +199,11 @@ def _open(name, folder, source):
     try:
         tokenizer = transformers.GPT2Tokenizer.from_pretrained(str(folder), local_files_only=True)
         model, report = transformers.GPT2LMHeadModel.from_pretrained(
-            str(folder), dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
+            str(folder),
+            dtype=torch.float64 if folder == MINI else torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
         )
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]

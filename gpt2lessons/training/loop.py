@@ -77,7 +77,9 @@ class Progress:
 
 def loss_of(logits, targets):
     """Return the mean cross-entropy in nats: −log p of `targets` (B, T), predicted by `logits` (B, T, V)."""
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+    if logits.dtype in (torch.bfloat16, torch.float16):
+        logits = logits.float()
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
 def optimizers(model, recipe):
