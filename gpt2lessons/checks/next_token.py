@@ -245,11 +245,11 @@ def continuation_log_prob(answer):
     expect_number(got, true, "the log-probability of three tokens", hint="Is a softmax over the wrong axis?")
     other = as_number(answer(toy, torch.tensor([[4]]), torch.tensor([[0]])))
     expect_number(other, toy(torch.tensor([[4]])).log_softmax(-1)[0, 0, 0].item(), "that of one token after one")
-    long = torch.arange(400)[None] % toy.vocab_size
+    long = torch.arange(1000)[None] % toy.vocab_size
     pairs = toy(torch.arange(toy.vocab_size)[:, None])[:, 0]  # (V, V): a quick model for a long text
     if math.isinf(as_number(answer(lambda ids: pairs[ids], prompt, long))):
-        hint = "A product of 400 probabilities is 0 for a computer. Take logarithms first, then add."
-        raise WrongError("the log-probability of a text of 400 tokens came out as −∞.", hint=hint)
+        hint = "A product of 1000 probabilities is 0 for a computer. Take logarithms first, then add."
+        raise WrongError("the log-probability of a text of 1000 tokens came out as −∞.", hint=hint)
     small, ids = _small_gpt2(), torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
     got = as_number(answer(small, ids[:, :3], ids[:, 3:]))
     true = token_log_probs(small, ids)[0, 2:].sum().item()

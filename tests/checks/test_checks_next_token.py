@@ -246,7 +246,7 @@ WRONG = {
             "first new token is left out",
         ),
         "wrong axis": (with_positions, "log-probability of three tokens should be"),
-        "product first": (by_product, "400 tokens"),
+        "product first": (by_product, "1000 tokens"),
         "short memory": (only_the_newest, "with a small GPT-2"),
     },
     "write_until_end": {
