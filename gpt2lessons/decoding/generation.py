@@ -4,14 +4,13 @@ Nothing is on unless it was asked for: `top_k=None` keeps every token, `eos_toke
 nothing. A setting may be a tensor with one value per text, so that one batch can compare many settings.
 """
 
-import functools
 import operator
 
 import torch
 
 from gpt2lessons.adapters import end_token, vocabulary_size
+from gpt2lessons.decoding import pipeline
 from gpt2lessons.decoding.arguments import check_generator, check_whole
-from gpt2lessons.decoding.processors import add_bias, ban_words
 from gpt2lessons.decoding.settings import active_settings, with_signature
 from gpt2lessons.decoding.stepper import Stepper, check_ids_of_prompt, check_prompt, read_ends
 from gpt2lessons.decoding.trace import Generated, Step
@@ -78,17 +77,15 @@ def generate(
     active = active_settings(settings, rows=rows, do_sample=do_sample)
     ends = read_ends(eos_token_id, vocabulary_size(model))
     stops = _read_stops(stop)
-    own = _read_processors(processors)
-    shortest = input_ids.shape[1] + min_new_tokens if min_new_tokens else 0
-    pipeline = [
-        *_penalties(active, 0 if penalize_prompt else input_ids.shape[1]),
-        *_bans(bad_words, logit_bias, ends, shortest),
-        *_filters(active),
-        *((name, functools.partial(_apply_own, function, name)) for name, function in own.items()),
+    prompt_length = input_ids.shape[1]
+    processes = [
+        *pipeline.penalties(active, 0 if penalize_prompt else prompt_length),
+        *pipeline.bans(bad_words, logit_bias, ends, prompt_length, min_new_tokens),
+        *pipeline.filters(active),
+        *pipeline.own(processors),
     ]
 
     # 2. prepare: the prompt is read once, however many texts continue it
-    prompt_length = input_ids.shape[1]
     texts = Stepper(
         model,
         input_ids,
@@ -112,7 +109,7 @@ def generate(
         stages = {"model": logits}
         scores = logits
         try:
-            for name, process in pipeline:
+            for name, process in processes:
                 scores = stages[name] = process(scores, texts.history)
         except ValueError:
             _check_answer(logits, step)
@@ -122,9 +119,7 @@ def generate(
         chosen = logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
         if not chosen.isfinite().all():
             _check_answer(logits, step)
-            raise ValueError(
-                f"at step {step} a token was chosen to which the model gives probability 0."
-            )
+            raise ValueError(f"at step {step} a token was chosen to which the model gives probability 0.")
 
         tokens = torch.where(running, tokens, filling)
         log_probs.append(chosen.masked_fill(~running, 0))
@@ -170,14 +165,10 @@ def generate_text(
     a list) that the continuation contains. `settings` are those of `generate`.
     """
     if not isinstance(prompt, str):
-        raise TypeError(
-            f"prompt is a {type(prompt).__name__}, but should be one text. For ids there is generate."
-        )
+        raise TypeError(f"prompt is a {type(prompt).__name__}, but should be one text. For ids there is generate.")
     stops = [] if stop is None else list(stop) if isinstance(stop, list | tuple) else [stop]
     if not all(isinstance(s, str) and s for s in stops):
-        raise TypeError(
-            f"stop={stop!r} is not allowed: it is a string, or a list of strings, none of them empty."
-        )
+        raise TypeError(f"stop={stop!r} is not allowed: it is a string, or a list of strings, none of them empty.")
     eos = lm.tokenizer.eos_token_id if eos_token_id == "tokenizer" else eos_token_id
     result = generate(
         lm,
@@ -232,77 +223,6 @@ def _read_stops(stop):
     return [lambda new, s=list(s): new[-len(s) :] == s for s in stop]
 
 
-def _read_processors(processors):
-    """Return {name: function} of the learner's own processors; equal names are numbered."""
-    if not isinstance(processors, list | tuple) or not all(map(callable, processors)):
-        raise TypeError(
-            f"processors={processors!r} is not allowed: it is a list of functions "
-            "(logits (B, V), ids (B, T)) -> logits (B, V)."
-        )
-    named = {}
-    for number, function in enumerate(processors, start=1):
-        name = getattr(function, "__name__", type(function).__name__)
-        named[f"{name} {number}" if name in named else name] = function
-    return named
-
-
-def _penalties(active, hidden):
-    """Yield (name, f(logits, ids)) of what looks at the text so far; penalties do not see the first `hidden` ids."""
-    for setting, value in active:
-        if setting.sampling:
-            continue
-        skip = hidden if setting.name.endswith("_penalty") else 0
-
-        def process(logits, ids, setting=setting, value=value, skip=skip):
-            if skip:
-                ids = ids.clone()
-                ids[:, :skip] = -1
-            return setting.apply(logits, ids, value)
-
-        yield setting.name, process
-
-
-def _bans(bad_words, logit_bias, ends, shortest):
-    """Yield (name, f(logits, ids)) of what removes or moves single tokens; no end before `shortest` ids."""
-    if bad_words:
-        yield "bad_words", lambda logits, ids: ban_words(logits, ids, bad_words)
-    if logit_bias:
-        yield "logit_bias", lambda logits, ids: add_bias(logits, logit_bias)
-    if ends and shortest:
-        words = [[end] for end in ends]
-
-        def process(logits, ids):
-            return ban_words(logits, ids, words) if ids.shape[1] < shortest else logits
-
-        yield "min_new_tokens", process
-
-
-def _filters(active):
-    """Yield (name, f(logits, ids)) of temperature and the filters, in the table's order."""
-    for setting, value in active:
-        if setting.sampling:
-            yield setting.name, lambda logits, ids, s=setting, v=value: s.apply(logits, ids, v)
-
-
-def _apply_own(function, name, logits, ids):
-    """Apply a learner's processor to a copy, and say so if what comes back are no logits."""
-    out = function(logits.clone(), ids)
-    if not isinstance(out, torch.Tensor) or out.shape != logits.shape:
-        what = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-        raise ValueError(
-            f"{name} returned {what}, but should return logits {tuple(logits.shape)}. "
-            "Does it end with return?"
-        )
-    wrong = out.isnan().any(-1) | ~out.amax(-1).isfinite()
-    if wrong.any():
-        row = int(wrong.nonzero()[0])
-        raise ValueError(
-            f"{name} left row {row} without a distribution: its logits have nan, +inf, or only -inf. "
-            "At least one token has to stay."
-        )
-    return out
-
-
 def _filling(model, ends):
     """The token that fills a row after its end."""
     if ends:
@@ -329,9 +249,7 @@ def _uniforms(generator, rows, steps):
     seeder = torch.Generator("cpu").manual_seed(seed)
     seeds = torch.randint(2**32, (rows,), generator=seeder, device="cpu").tolist()
     streams = [torch.Generator("cpu").manual_seed(s) for s in seeds]
-    return torch.stack(
-        [torch.rand(steps, dtype=torch.float64, generator=s, device="cpu") for s in streams]
-    )
+    return torch.stack([torch.rand(steps, dtype=torch.float64, generator=s, device="cpu") for s in streams])
 
 
 def _draw(scores, uniform):
@@ -340,9 +258,7 @@ def _draw(scores, uniform):
     cumulative = weights.cumsum(-1, dtype=torch.float64)
     target = uniform[:, None] * cumulative[:, -1:]
     tokens = torch.searchsorted(cumulative, target, right=True)[:, 0]
-    return tokens.clamp(
-        max=scores.shape[1] - 1
-    )  # nan points past the end; it is reported by who called
+    return tokens.clamp(max=scores.shape[1] - 1)  # nan points past the end; it is reported by who called
 
 
 def _ended(new, ends, stops, running):

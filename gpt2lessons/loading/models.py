@@ -59,7 +59,7 @@ class LanguageModel:
 
     def decode(self, ids):
         """Return the text of `ids`: one token id, a list of them, or a LongTensor (T,) or (1, T)."""
-        ids = torch.as_tensor(ids)
+        ids = torch.as_tensor(ids, device="cpu")
         if ids.numel() == 0:
             return ""
         if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
@@ -190,8 +190,8 @@ def _open(name, folder, source):
             f"transformers {transformers.__version__} is too old for this course, which needs 5.0 or newer. Run "
             'pip install "transformers>=5.0" and start the kernel again; python -m gpt2lessons doctor looks further.'
         )
-    if folder == MINI and (faults := checksums.faults(folder)):
-        raise ValueError(f"the bundled model is not as it was: {faults[0]}. Install the course again.")
+    if folder == MINI:
+        checksums.demand(folder, "the bundled model is")
     config = _complain(name, folder)
     transformers.utils.logging.disable_progress_bar()
     before = transformers.utils.logging.get_verbosity()

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from gpt2lessons.metrics.agreement import cohen_kappa, fleiss_kappa
-from gpt2lessons.metrics.intervals import bootstrap_interval, wilson_interval
+from gpt2lessons.metrics.intervals import bootstrap_interval, student_interval, wilson_interval
 
 NAMES = ("rouge", "bleu", "perplexity", "distinct_n", "self_bleu", "repetition", "zipf", "mauve")
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "fleiss_kappa",
     "load",
     "reference_texts",
+    "student_interval",
     "wilson_interval",
 ]
 _TEXTS = Path(__file__).parent.parent / "assets" / "texts"
@@ -29,16 +30,36 @@ def load(name):
 
     It is loaded with `evaluate.load(folder)`, which copies the script into Hugging Face's cache. Where that cannot be
     written to (a read-only home), the same class is used straight from this package, with a temporary folder.
-    Raises ValueError for another name.
+    Raises ValueError for another name, ImportError where `evaluate` cannot be imported.
     """
     if name not in NAMES:
         raise ValueError(f"there is no metric {name!r}; there are: {', '.join(NAMES)}")
-    import evaluate
+    try:
+        import evaluate
+    except ImportError as error:
+        raise ImportError(_why_not(error)) from error
 
     try:
         return evaluate.load(str(Path(__file__).parent / name), keep_in_memory=True)
     except OSError:
         return _without_cache(name)
+
+
+def _why_not(error):
+    """Return why `evaluate` cannot be imported, and what to do: mostly transformers is of the old kind."""
+    import importlib.metadata
+
+    try:
+        version = importlib.metadata.version("transformers")
+    except importlib.metadata.PackageNotFoundError:
+        version = ""
+    if version and int(version.partition(".")[0]) < 5:
+        trouble = f"transformers {version} is too old for this course, which needs 5.0 or newer"
+        remedy = 'pip install "transformers>=5.0"'
+    else:
+        trouble = f"the package evaluate cannot be imported: {str(error).partition(chr(10))[0]}"
+        remedy = "pip install --upgrade evaluate transformers"
+    return f"{trouble}. Run {remedy} and start the kernel again; python -m gpt2lessons doctor looks further."
 
 
 def _without_cache(name):
@@ -55,11 +76,11 @@ def _without_cache(name):
 
 @functools.cache
 def reference_texts(kind="stories"):
-    """Return well-written texts to compare a decoder's with, as a tuple of strings (licence: CC BY 4.0).
+    """Return texts that a far larger language model wrote for this course, as a tuple of strings (CC BY 4.0).
 
     `kind` is "stories" (openings of stories, 80 to 120 words each) or "explanations" (plain non-fiction).
-    They were made for this course, drafted by a far larger language model, and stand in for the writing of people;
-    their first sentences can serve as prompts that no sample was tuned on.
+    They are well written, but by no person: what people wrote is in `gpt2lessons.human`.
+    Their first sentences can serve as prompts that no sample was tuned on.
     """
     kinds = sorted(path.stem for path in _TEXTS.glob("*.json"))
     if kind not in kinds:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gpt2lessons.plots.style import COLOURS, new_axes, visible
+from gpt2lessons.plots.style import COLOURS, new_axes, numbers, visible
 
 _PARTS = ("blue", "sky", "green", "orange", "purple", "grey")
 _HATCHES = ("", "//", "", "..", "", "xx")
@@ -14,7 +14,7 @@ def plot_pattern(pattern, tokens, *, sources=None, ax=None):
     `tokens` (T) are the texts of the rows; `sources` (S) those of the columns, if they differ. A weight of exactly 0,
     what the mask hides, stays white.
     """
-    pattern, sources = _array(pattern), list(tokens if sources is None else sources)
+    pattern, sources = numbers(pattern), list(tokens if sources is None else sources)
     rows, columns = pattern.shape
     ax = new_axes(ax, width=1.8 + 0.55 * columns, height=1.2 + 0.5 * rows)
     _draw(ax, pattern)
@@ -30,7 +30,7 @@ def plot_pattern(pattern, tokens, *, sources=None, ax=None):
 
 def plot_head_grid(patterns, *, picked=None, ax=None):
     """Draw all patterns (layers, heads, T, T) as small pictures, a row per layer; `picked` (layer, head) is framed."""
-    patterns = _array(patterns)
+    patterns = numbers(patterns)
     layers, heads, size, _ = patterns.shape
     ax = new_axes(ax, width=1.2 + 0.72 * heads, height=0.9 + 0.72 * layers)
     step = size + max(1, size // 6)
@@ -76,8 +76,8 @@ def plot_scaling(sizes, unscaled, scaled, limit, *, ax=None):
     """
     ax = new_axes(ax, width=7.5, height=3.6)
     ax.axhline(limit, color=COLOURS["grey"], linestyle=":", label="equal weights")
-    ax.plot(sizes, _array(scaled), "o-", color=COLOURS["blue"], label="scores divided by √D")
-    ax.plot(sizes, _array(unscaled), "s--", color=COLOURS["red"], label="scores as they are")
+    ax.plot(sizes, numbers(scaled), "o-", color=COLOURS["blue"], label="scores divided by √D")
+    ax.plot(sizes, numbers(unscaled), "s--", color=COLOURS["red"], label="scores as they are")
     ax.set_xscale("log", base=2)
     ax.set_xticks(list(sizes), [str(size) for size in sizes])
     ax.set(xlabel="size of a head, D", ylabel="entropy of the weights, nats", ylim=(0, 1.15 * limit))
@@ -89,7 +89,7 @@ def plot_stream(norms, *, names=("embeddings",), ax=None):
     """Draw how long the vectors of the residual stream are: `norms` {label: one number per place along the stream}."""
     ax = new_axes(ax, width=7.5, height=3.4)
     for i, (label, values) in enumerate(norms.items()):
-        values = _array(values)
+        values = numbers(values)
         ax.plot(range(len(values)), values, "os^D"[i % 4] + "-", label=label)
     places = [*names, *(f"h.{i}" for i in range(len(values) - len(names)))]
     ax.set_xticks(range(len(places)), places, rotation=45 if len(places) > 8 else 0)
@@ -108,7 +108,3 @@ def _rectangle(*args, **kwargs):
     from matplotlib.patches import Rectangle
 
     return Rectangle(*args, **kwargs)
-
-
-def _array(values):
-    return np.asarray(values.detach() if hasattr(values, "detach") else values, dtype=float)

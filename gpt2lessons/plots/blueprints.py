@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import FancyBboxPatch
 
-from gpt2lessons.plots.style import COLOURS, new_axes, visible
+from gpt2lessons.plots.style import COLOURS, new_axes, numbers, visible
 
 _PAPER = {
     "look up": "#DCEBF7",
@@ -74,7 +74,7 @@ def plot_data_flow(record, tokens, input_ids, next_tokens, *, layer=0, head=0, n
         _arrow(ax, (x, y), (x, to))
     _plus(ax, 7.35, 6.45)
     inset = ax.inset_axes([4.75, 0.42, 2.1, 2.1], transform=ax.transData)
-    pattern = np.asarray(record[f"{at}.attn.pattern"][0, head].detach())
+    pattern = numbers(record[f"{at}.attn.pattern"][0, head])
     inset.imshow(np.ma.masked_equal(pattern, 0), vmin=0, vmax=1, cmap="cividis")
     inset.set(xticks=[], yticks=[])
     inset.spines[:].set_visible(True)
@@ -127,7 +127,7 @@ def plot_stacks(models):
     _, axes = plt.subplots(2, len(models), figsize=(4.9 * len(models), 8.9), height_ratios=(1.35, 1))
     for model, stack, below in zip(models, axes[0], axes[1], strict=True):
         _stack(stack, model)
-        pattern = np.asarray(model["pattern"], dtype=float)
+        pattern = numbers(model["pattern"])
         below.imshow(np.ma.masked_equal(pattern, 0), vmin=0, vmax=1, cmap="cividis")
         below.spines[:].set_visible(True)
         below.set_xticks(range(pattern.shape[1]), [visible(t) for t in model["columns"]], rotation=60)
