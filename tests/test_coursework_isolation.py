@@ -34,7 +34,7 @@ def supervisor():
 def run(supervisor, tmp_path_factory):
     """Run a student's cell; return what it printed. The process's memory ends at 2 GB."""
     folder = tmp_path_factory.mktemp("submission")
-    (folder / "data.txt").write_text("my data")
+    (folder / "data.txt").write_text("my data", "utf8")
     space = {}
     limits = {"memory_mb": 2000, "cpu_seconds": 200, "call_seconds": 10, "cell_seconds": 100}
     worker = supervisor.Worker(space, str(folder), ["REPORT", "CLASS"], **limits)

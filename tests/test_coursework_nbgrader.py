@@ -45,7 +45,7 @@ def course(tmp_path_factory):
     """A copy of the coursework in which everything was released, handed in and graded once."""
     folder = tmp_path_factory.mktemp("course") / "coursework"
     shutil.copytree(COURSEWORK, folder, ignore=shutil.ignore_patterns(*WRITTEN_BY_NBGRADER))
-    with (folder / "nbgrader_config.py").open("a") as config:
+    with (folder / "nbgrader_config.py").open("a", encoding="utf8") as config:
         config.write("\nc.IsolatedExecute.call_seconds = 8\n")
     for name in SETS:
         run(folder, "generate_assignment", name, "--create")
@@ -58,17 +58,17 @@ def course(tmp_path_factory):
     for student, (own, edit, _) in hostile.SUBMISSIONS.items():
         hand_in(folder, student, "ps2_decoding", {**right, **own}.get, edit=edit)
     (folder / "submitted" / "nothing" / "ps2_decoding").mkdir(parents=True)
-    (folder / "submitted" / "nothing" / "ps2_decoding" / "readme.txt").write_text("I am ill.")
+    (folder / "submitted" / "nothing" / "ps2_decoding" / "readme.txt").write_text("I am ill.", "utf8")
     source = folder / "source" / "ps2_decoding"
     (folder / "submitted" / "link").mkdir()
     (folder / "submitted" / "link" / "ps2_decoding").symlink_to(source)
     shutil.copytree(source, folder / "submitted" / "thief" / "ps2_decoding")
     (folder / "submitted" / "broken" / "ps2_decoding").mkdir(parents=True)
-    (folder / "submitted" / "broken" / "ps2_decoding" / "ps2_decoding.ipynb").write_text("{ not a notebook")
+    (folder / "submitted" / "broken" / "ps2_decoding" / "ps2_decoding.ipynb").write_text("{ not a notebook", "utf8")
     for name in SETS:
         grading = [sys.executable, "grade.py", name, "--jobs", "2"]
         said = subprocess.run(grading, cwd=folder, capture_output=True, text=True, check=True).stdout
-        (folder / f"{name}.log").write_text(said)
+        (folder / f"{name}.log").write_text(said, "utf8")
         run(folder, "generate_feedback", name)
     run(folder, "export", "--to", "grades.csv")
     return folder
@@ -76,7 +76,7 @@ def course(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scores(course):
-    rows = csv.DictReader((course / "grades.csv").read_text().splitlines())
+    rows = csv.DictReader((course / "grades.csv").read_text("utf8").splitlines())
     return {(row["student_id"], row["assignment"]): float(row["score"] or 0) for row in rows}
 
 
@@ -104,7 +104,7 @@ def handed_in_at_a_platform(folder):
         packed.writestr("hoppergrace_LATE_77_8002_ps2_decoding-1.ipynb", notebook)
     head = ["Identifier", "Full name", "Status", "Grade", "Maximum Grade", "Last modified (grade)"]
     people = [["Participant 1234567", "Ada", "Submitted", "", "20", "-"], ["Participant 9", "Bo", "", "", "20", "-"]]
-    with (folder / "worksheet.csv").open("w", newline="") as file:
+    with (folder / "worksheet.csv").open("w", newline="", encoding="utf8") as file:
         csv.writer(file).writerows([head, *people])
 
 
@@ -116,7 +116,9 @@ def hub(folder, tmp_path):
     exchange = tmp_path / "exchange"
     exchange.mkdir(mode=0o777)
     exchange.chmod(0o777)
-    (tmp_path / "config" / "nbgrader_config.py").write_text(config.replace("/srv/nbgrader/exchange", str(exchange)))
+    (tmp_path / "config" / "nbgrader_config.py").write_text(
+        config.replace("/srv/nbgrader/exchange", str(exchange)), "utf8"
+    )
     found = {}
     for user in ("teacher", "ada"):
         home = tmp_path / user
@@ -159,9 +161,9 @@ def test_every_command_of_the_guide_works_in_order(tmp_path):
     assert all("gpt2lessons" in text and "ps2_decoding" in text for text in listed)
     graded = [text for (_, name), text in said.items() if name == "grade.py"]
     assert [re.search(r"\d of \d graded", text)[0] for text in graded] == ["2 of 2 graded", "1 of 1 graded"]
-    worksheet = list(csv.reader((folder / "ps2_decoding.moodle.csv").read_text().splitlines()))
+    worksheet = list(csv.reader((folder / "ps2_decoding.moodle.csv").read_text("utf8").splitlines()))
     assert [row[3] for row in worksheet] == ["Grade", f"{AUTOMATIC}.0", ""]
-    canvas = list(csv.reader((folder / "ps2_decoding.canvas.csv").read_text().splitlines()))
+    canvas = list(csv.reader((folder / "ps2_decoding.canvas.csv").read_text("utf8").splitlines()))
     assert canvas[1][-1] == "20.0"
     assert ["77", "", "", "", f"{AUTOMATIC}.0"] in [row[1:] for row in canvas]
     # who handed in through the exchange has the name of the system's user
@@ -207,7 +209,7 @@ def test_hostile_submission_gets_no_point_that_it_should_not(scores, student):
 
 
 def test_missing_and_broken_notebooks_get_nothing_and_are_named(course, scores):
-    log = (course / "ps2_decoding.log").read_text()
+    log = (course / "ps2_decoding.log").read_text("utf8")
     named = re.findall(r"not graded, 0 points so far: (\S+):", log)
     assert sorted(named) == ["broken", "link", "nothing", "old-format", "renamed", "thief"], log
     assert [scores.get((student, "ps2_decoding"), 0) for student in ("nothing", "broken", "link", "thief")] == [0] * 4

@@ -39,7 +39,7 @@ NAMES = {
 def test_student_and_notebook_are_read_from_the_name_of_a_downloaded_file(name, program, tmp_path):
     path = tmp_path / "extracted" / name
     path.parent.mkdir(parents=True)
-    path.write_text("{}")
+    path.write_text("{}", "utf8")
     found = program("collect").DownloadedNames().collect(str(path))
     assert (found and (found["student_id"], found["file_id"])) == NAMES[name]
     if found:
@@ -105,7 +105,7 @@ def test_grade_says_what_it_cannot_do(tmp_path):
     (tmp_path / "release" / "ps2_decoding").mkdir(parents=True)
     assert grade(tmp_path, "ps2_decoding", "--jobs", "0")[0] == 2
     (tmp_path / "submitted" / "a[1]" / "ps2_decoding").mkdir(parents=True)
-    (folder / "ps2_decoding.ipynb").write_text("### BEGIN HIDDEN TESTS")
+    (folder / "ps2_decoding.ipynb").write_text("### BEGIN HIDDEN TESTS", "utf8")
     code, said = grade(tmp_path, "ps2_decoding", "--student", "ada", "a[1]", "nobody")
     assert code == 0
     assert "0 of 3 graded" in said
@@ -113,7 +113,7 @@ def test_grade_says_what_it_cannot_do(tmp_path):
     assert re.search(r"a\[1\]: rename the folder", said)
     assert re.search("nobody: nothing in", said)
     assert ("note: only Python" in said) is not LINUX
-    (tmp_path / "walls.py").write_text("def outer():\n    return ['seccomp']")
+    (tmp_path / "walls.py").write_text("def outer():\n    return ['seccomp']", "utf8")
     assert "(landlock missing)" in grade(tmp_path, "ps2_decoding", "--student", "nobody")[1]
 
 
@@ -123,9 +123,9 @@ def test_a_submission_that_is_newer_is_graded_again(program, monkeypatch, tmp_pa
     files = [tmp_path / step / "ada" / "ps2" / "ps2.ipynb" for step in ("submitted", "autograded")]
     for path in files:
         path.parent.mkdir(parents=True)
-    files[0].write_text("{}")
+    files[0].write_text("{}", "utf8")
     assert not module._is_newer("ada", "ps2")  # nothing was graded yet: nbgrader grades it anyway
-    files[1].write_text("{}")
+    files[1].write_text("{}", "utf8")
     for times, newer in (((10, 20), False), ((20, 10), True), ((10, 10), False)):
         for path, time in zip(files, times, strict=True):
             os.utime(path, (time, time))

@@ -96,7 +96,7 @@ def limit(memory_mb, cpu_seconds):
         return
     bounds = {"RLIMIT_DATA": memory_mb << 20, "RLIMIT_CPU": cpu_seconds, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 100 << 20}
     if os.path.exists("/proc/self/statm"):  # memory that is shared is no "data": bound the whole, beyond what is there
-        with open("/proc/self/statm") as file:
+        with open("/proc/self/statm", encoding="utf8") as file:
             bounds["RLIMIT_AS"] = int(file.read().split()[0]) * resource.getpagesize() + (memory_mb << 20)
     for name, value in bounds.items():
         if hasattr(resource, name):
