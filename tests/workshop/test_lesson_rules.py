@@ -13,8 +13,6 @@ NOT_YET = {
     "00_start_here",
     "01_architecture",
     "02_tokenization",
-    "03_next_token",
-    "04_greedy_search",
     "05_beam_search",
     "06_random_sampling",
     "07_top_k",
