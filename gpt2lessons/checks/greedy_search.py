@@ -87,10 +87,13 @@ def penalize(answer):
             [1.0, -0.5, 3.0, -4.0],
             "Which way is down for a negative number?",
         ),
-        "a token that occurred twice was penalised twice": ([0.5, -2.0, 3.0, -4.0], "The penalty does not count."),
-        "tokens that have not occurred were penalised too": ([1.0, -2.0, 1.5, -8.0], "Only what stands in `ids`."),
+        "a token that occurred twice was penalised twice": (
+            [0.5, -2.0, 3.0, -4.0],
+            "However often it occurred, it is penalised once.",
+        ),
+        "tokens that have not occurred were penalised too": ([1.0, -2.0, 1.5, -8.0], "Only the ids in the list."),
         "the penalty was subtracted": ([0.0, -3.0, 3.0, -4.0], "It divides and multiplies."),
-        "everything was multiplied, so a positive logit grew": ([4.0, -2.0, 3.0, -4.0], "Down is below for both."),
+        "everything was multiplied, so a positive logit grew": ([4.0, -2.0, 3.0, -4.0], "Both have to become smaller."),
         "the negative logit was left as it is": ([1.0, -1.0, 3.0, -4.0], "It has occurred as well."),
         "nothing changed": (logits.tolist(), "Do you return the new tensor?"),
     }

@@ -217,7 +217,8 @@ def entropy(answer):
 @exercise("The log-probability of a text")
 def continuation_log_prob(answer):
     """Examine `answer(model, prompt_ids (1, T), new_ids (1, N)) -> float`."""
-    toy = random_toy(3)
+    table_of = random_toy(3)
+    toy = lambda ids: table_of(ids) + 5  # noqa: E731  # a constant: logits are not log-probabilities
     prompt, new = torch.tensor([[0, 1]]), torch.tensor([[2, 4, 3]])
     ids = torch.cat([prompt, new], 1)
     table = toy(ids).log_softmax(-1)[0]
@@ -236,6 +237,7 @@ def continuation_log_prob(answer):
             "that is the mean per token": (true / 3, "The probability of a sequence is a product: sum the logarithms."),
             "that is a probability, not its logarithm": (math.exp(true), "Products of many probabilities reach 0."),
             "probabilities were added": (sum(map(math.exp, right)), "Probabilities in a row are multiplied."),
+            "the model's logits were added as they are": (true + 15, "A logit is not yet a log-probability."),
             "that is in bits": (true / math.log(2), "Nats use the natural logarithm."),
             "the sign is that of a surprisal": (-true, "Log-probabilities are at most 0."),
             "only the last token counts": (right[-1], "Every new token has to happen."),
@@ -245,8 +247,8 @@ def continuation_log_prob(answer):
     expect_number(got, true, "the log-probability of three tokens", hint="Is a softmax over the wrong axis?")
     other = as_number(answer(toy, torch.tensor([[4]]), torch.tensor([[0]])))
     expect_number(other, toy(torch.tensor([[4]])).log_softmax(-1)[0, 0, 0].item(), "that of one token after one")
-    long = torch.arange(1000)[None] % toy.vocab_size
-    pairs = toy(torch.arange(toy.vocab_size)[:, None])[:, 0]  # (V, V): a quick model for a long text
+    long = torch.arange(1000)[None] % table_of.vocab_size
+    pairs = toy(torch.arange(table_of.vocab_size)[:, None])[:, 0]  # (V, V): a quick model for a long text
     if math.isinf(as_number(answer(lambda ids: pairs[ids], prompt, long))):
         hint = "A product of 1000 probabilities is 0 for a computer. Take logarithms first, then add."
         raise WrongError("the log-probability of a text of 1000 tokens came out as −∞.", hint=hint)

@@ -62,14 +62,16 @@ def _diagnose_counts(words, counts, right):
     if counts == every_second:
         hint = "'hat' has two pairs of neighbours, and the 'a' belongs to both."
         raise WrongError("you cut the words into separate pairs.", hint=hint)
-    if any((b, a) in counts for a, b in right if (a, b) not in counts):
+    either_way = {*right, *(pair[::-1] for pair in right)}
+    if counts.keys() <= either_way and any((b, a) in counts for a, b in right if (a, b) not in counts):
         raise WrongError("a pair is the wrong way round.", hint="The token on the left comes first.")
+    if extra := [pair for pair in counts if pair not in right]:
+        hint = "Pairs stand inside a word, side by side."
+        also = "" if right.keys() <= counts.keys() else ", and some neighbours were not counted"
+        raise WrongError(f"in {list(words)} no {extra[0][1]!r} follows {extra[0][0]!r} directly{also}.", hint=hint)
     if missing := [pair for pair in right if pair not in counts]:
         hint = "Look at the ends of a word: where does your loop stop?"
         raise WrongError(f"in {list(words)} the pair {missing[0]} was not found.", hint=hint)
-    if extra := [pair for pair in counts if pair not in right]:
-        hint = "Pairs stand inside a word, side by side."
-        raise WrongError(f"in {list(words)} no {extra[0][1]!r} follows {extra[0][0]!r} directly.", hint=hint)
     pair = next(pair for pair in right if counts[pair] != right[pair])
     size = "large" if counts[pair] > right[pair] else "small"
     raise WrongError(f"in {words} your count of {pair} is too {size}.", hint="Add up word by word, on paper.")

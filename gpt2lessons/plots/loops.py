@@ -62,24 +62,6 @@ def plot_ban(steps, wanted, taken, prices, *, ax=None):
     return ax
 
 
-def plot_paths(paths, probs, marks, *, ax=None):
-    """Draw the probability of complete sequences as bars, some of them marked, and return the Axes.
-
-    `paths` is a list of N texts, `probs` N numbers, `marks` maps a text to what it is ("greedy", "best").
-    """
-    ax = new_axes(ax, height=0.8 + 0.32 * len(paths))
-    order = sorted(range(len(paths)), key=lambda i: -float(probs[i]))
-    for place, i in enumerate(order):
-        mark, p = marks.get(paths[i]), float(probs[i])
-        ax.barh(place, p, color=COLOURS["orange" if mark else "light"], hatch="//" if mark else None, edgecolor="white")
-        ax.text(p, place, f" {p:.3f}" + (f"  ◀ {mark}" if mark else ""), va="center")
-    ax.set_yticks(range(len(paths)), [paths[i] for i in order])
-    ax.invert_yaxis()
-    ax.set_xlim(0, max(float(p) for p in probs) * 1.3)
-    ax.set_xlabel("probability of the whole sequence")
-    return ax
-
-
 def plot_heads(scores, *, ax=None):
     """Draw the attention that each head pays to what followed an earlier copy, as a map, and return the Axes.
 

@@ -1,4 +1,4 @@
-"""The next-token bench: a prompt, the temperature, a lottery ticket, and the token that comes out."""
+"""The next-token bench: a prompt, the temperature, a random number, and the token that comes out."""
 
 import random
 
@@ -32,9 +32,16 @@ class NextTokenBench(Twin):
             temperature, min=0.1, max=3, step=0.1, description="temperature", style=style, layout=wide
         )
         self.ticket = ipywidgets.FloatSlider(
-            ticket, min=0, max=0.999, step=0.001, readout_format=".3f", description="ticket", style=style, layout=wide
+            ticket,
+            min=0,
+            max=0.999,
+            step=0.001,
+            readout_format=".3f",
+            description="random number",
+            style=style,
+            layout=wide,
         )
-        self.draw = ipywidgets.Button(description="new ticket", tooltip="draw another ticket at random")
+        self.draw = ipywidgets.Button(description="new number", tooltip="draw another random number")
         self.append = ipywidgets.Button(description="append", tooltip="put the drawn token behind the prompt")
         self.draw.on_click(self._draw)
         self.append.on_click(self._append)
@@ -69,7 +76,7 @@ class NextTokenBench(Twin):
         return places if state["place"] in places else [*places, state["place"]]
 
     def render(self):
-        """Return the lottery line and the table of candidates as HTML."""
+        """Return the line from 0 to 1 and the table of candidates as HTML."""
         state = self.state()
         order, probs, place = state["order"], state["probs"], state["place"]
         entropy = float(torch.special.entr(probs).sum())
@@ -147,6 +154,6 @@ class NextTokenBench(Twin):
         state = self.state()
         token = state["order"][state["place"]]
         return (
-            f"NextTokenBench: {self.prompt.value!r} at temperature {self.temperature.value:g}, ticket "
+            f"NextTokenBench: {self.prompt.value!r} at temperature {self.temperature.value:g}, random number "
             f"{self.ticket.value:g}: {self.lm.decode([int(token)])!r} with probability {state['probs'][token]:.3f}"
         )

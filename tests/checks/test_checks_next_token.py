@@ -169,6 +169,11 @@ def only_the_newest(model, prompt, new):
     return token_by_token(model, prompt[:, -1:], new)
 
 
+def unnormalised(model, prompt, new):
+    rows = model(torch.cat([prompt, new], 1))[0, prompt.shape[1] - 1 : -1]
+    return rows.gather(1, new[0, :, None]).sum().item()
+
+
 RIGHT = {
     "softmax": [shifted(lambda z: z.amax(-1, keepdim=True)), by_hand],
     "loop": [looped(), with_list],
@@ -246,6 +251,7 @@ WRONG = {
             "first new token is left out",
         ),
         "wrong axis": (with_positions, "log-probability of three tokens should be"),
+        "logits": (unnormalised, "added as they are"),
         "product first": (by_product, "1000 tokens"),
         "short memory": (only_the_newest, "with a small GPT-2"),
     },

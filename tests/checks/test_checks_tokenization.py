@@ -64,6 +64,14 @@ def skipping_pairs(words):
     return counts
 
 
+def one_apart(words):
+    counts = {}
+    for word, times in words.items():
+        for pair in zip(word, word[2:], strict=False):
+            counts[pair] = counts.get(pair, 0) + times
+    return counts
+
+
 def one_more(words):
     return {pair: n + 1 for pair, n in bpe.count_pairs(words).items()}
 
@@ -227,6 +235,7 @@ WRONG = {
         "triples": (lambda words: {("a", "b", "c"): 1}, "not ('a', 'b', 'c')"),
         "list": (lambda words: bpe.count_pairs(words).most_common(), "not list"),
         "wrong way round": (wrong_way_round, "wrong way round"),
+        "one apart": (one_apart, "were not counted"),
         "last pair": (last_pair_missing, "was not found"),
         "skipping": (skipping_pairs, "directly"),
         "one more": (one_more, "too large"),

@@ -45,14 +45,6 @@ def test_a_ban_that_never_bites_draws_an_empty_figure():
     assert not ax.patches
 
 
-def test_paths_are_sorted_and_marked():
-    ax = plots.plot_paths(["a", "b", "c"], [0.2, 0.5, 0.3], {"b": "best", "c": "greedy"})
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["b", "c", "a"]
-    assert [bar.get_width() for bar in ax.patches] == [0.5, 0.3, 0.2]
-    assert texts(ax) == [" 0.500  ◀ best", " 0.300  ◀ greedy", " 0.200"]
-    assert [bool(bar.get_hatch()) for bar in ax.patches] == [True, True, False]
-
-
 def test_every_head_has_its_share_in_its_place():
     ax = plots.plot_heads(torch.tensor([[0.1, 0.75], [0.0, 1.0], [0.5, 0.25]]))
     assert texts(ax) == ["0.10", "0.75", "0.00", "1.00", "0.50", "0.25"]

@@ -111,4 +111,4 @@ def test_the_twin_is_a_picture_with_a_deterministic_sentence(mini):
     data = [b[0] if isinstance(b, tuple) else b for b in bundles]
     assert data[0]["image/png"] == data[1]["image/png"]
     assert data[0]["text/plain"] == data[1]["text/plain"]
-    assert data[0]["text/plain"].startswith("NextTokenBench: 'Once upon a time' at temperature 1, ticket 0.4")
+    assert data[0]["text/plain"].startswith("NextTokenBench: 'Once upon a time' at temperature 1, random number 0.4")
