@@ -17,7 +17,7 @@ def pad_left(answer):
     got = answer(rows, pad)
     if rows != before:
         raise WrongError("your function changed the rows that it was given.", hint="Build new lists: [0] * n + row.")
-    if not isinstance(got, tuple) or len(got) != 3:
+    if not isinstance(got, tuple | list) or len(got) != 3:
         raise WrongError("three results are asked for: input_ids, attention_mask, position_ids.", hint="return a, b, c")
     for name, tensor in zip(("input_ids", "attention_mask", "position_ids"), got, strict=True):
         if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.long:
@@ -68,6 +68,8 @@ def stream_text(answer):
 
 
 def _examine_stream(text, tokens, got):
+    if got is None:
+        raise WrongError("the result is None.", hint="Does your function end with `return`?")
     if isinstance(got, str) or not all(isinstance(g, str) for g in got):
         raise WrongError("the result should be a list with one str per token.", hint="Use '' where nothing is ready.")
     got = list(got)
