@@ -5,47 +5,74 @@ torch, transformers and evaluate together take several seconds to import.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # so that editors know what `gl.` offers; nothing is imported at run time
+    from gpt2lessons import (
+        adapters,
+        bpe,
+        checks,
+        gpt2,
+        induction,
+        metrics,
+        plots,
+        scoring,
+        toy,
+        training,
+        tuning,
+        widgets,
+    )
+    from gpt2lessons.bpe import BPE
+    from gpt2lessons.decoding import beam, generation, processors, speculative
+    from gpt2lessons.decoding.beam import beam_search
+    from gpt2lessons.decoding.generation import generate, generate_text
+    from gpt2lessons.gpt2 import GPT2, GPT2Config
+    from gpt2lessons.loading import models
+    from gpt2lessons.loading.models import LanguageModel, load
+    from gpt2lessons.scoring import perplexity
+    from gpt2lessons.training import baselines, corpus, make_mini
 
 __version__ = "0.1.0"
 
+# what a learner types -> where it lives
 _NAMES = {
-    "load": "models",
-    "LanguageModel": "models",
+    "load": "loading.models",
+    "LanguageModel": "loading.models",
     "GPT2": "gpt2",
     "GPT2Config": "gpt2",
     "BPE": "bpe",
-    "generate": "generation",
-    "generate_text": "generation",
-    "beam_search": "beam",
+    "generate": "decoding.generation",
+    "generate_text": "decoding.generation",
+    "beam_search": "decoding.beam",
     "perplexity": "scoring",
 }
 _MODULES = {
-    "baselines",
-    "beam",
-    "bpe",
-    "checks",
-    "corpus",
-    "generation",
-    "gpt2",
-    "induction",
-    "make_mini",
-    "metrics",
-    "models",
-    "plots",
-    "processors",
-    "scoring",
-    "speculative",
-    "toy",
-    "training",
-    "tuning",
-    "widgets",
+    "baselines": "training.baselines",
+    "beam": "decoding.beam",
+    "bpe": "bpe",
+    "checks": "checks",
+    "corpus": "training.corpus",
+    "generation": "decoding.generation",
+    "gpt2": "gpt2",
+    "induction": "induction",
+    "make_mini": "training.make_mini",
+    "metrics": "metrics",
+    "models": "loading.models",
+    "plots": "plots",
+    "processors": "decoding.processors",
+    "scoring": "scoring",
+    "speculative": "decoding.speculative",
+    "toy": "toy",
+    "training": "training",
+    "tuning": "tuning",
+    "widgets": "widgets",
 }
 __all__ = sorted([*_NAMES, *_MODULES])
 
 
 def __getattr__(name):
     if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
+        return importlib.import_module(f"{__name__}.{_MODULES[name]}")
     if name in _NAMES:
         return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
     raise AttributeError(f"gpt2lessons has no {name!r}; it has: {', '.join(__all__)}")

@@ -49,7 +49,7 @@ def main(arguments=None):
 
 def execute(options):
     """Run the notebooks from top to bottom and write them back clean."""
-    from gpt2lessons import notebooks
+    from gpt2lessons.workshop import notebooks
 
     for path in options.paths or notebooks.lessons():
         print(path.name, flush=True)
@@ -59,7 +59,7 @@ def execute(options):
 
 def index(options):
     """Write what is derived from the notebooks: README's table and picture, COVERAGE.md's last column."""
-    from gpt2lessons import index as derived
+    from gpt2lessons.workshop import index as derived
 
     derived.write()
     return 0
@@ -68,24 +68,24 @@ def index(options):
 def bench(options):
     """Compare the speed of our decoding loop with transformers' on this machine, or measure the lessons' memory."""
     if options.memory:
-        from gpt2lessons import bench_memory
+        from gpt2lessons.workshop import bench_memory
 
         return bench_memory.run(options.memory)
-    from gpt2lessons import bench as measurements
+    from gpt2lessons.workshop import bench as measurements
 
     return measurements.run(quick=options.quick)
 
 
 def doctor(options):
     """Look at this machine: versions, memory, disk, model files; name what is missing and the command that mends it."""
-    from gpt2lessons import doctor as examination
+    from gpt2lessons.workshop import doctor as examination
 
     return examination.report()
 
 
 def site(options):
     """Write a static copy of the lessons, HTML pages to read without running them."""
-    from gpt2lessons import site as pages
+    from gpt2lessons.workshop import site as pages
 
     print(*pages.write(options.out), sep="\n")
     return 0
@@ -93,7 +93,7 @@ def site(options):
 
 def kaggle(options):
     """Write the course for Kaggle: a dataset with its wheel, a kernel per lesson; print what publishes them."""
-    from gpt2lessons import kaggle as publishing
+    from gpt2lessons.workshop import kaggle as publishing
 
     print(*publishing.write(options.out, options.user, wheels_for=options.wheels_for, model=options.model), sep="\n")
     return 0
@@ -101,10 +101,10 @@ def kaggle(options):
 
 def train(options):
     """Train a model of gpt2-mini's kind on text files; an interrupted training goes on where it stopped."""
-    from gpt2lessons import make_mini, training
+    from gpt2lessons.training import loop, make_mini
 
-    fields = training.Recipe.__dataclass_fields__
-    recipe = training.Recipe(**{name: getattr(options, name) for name in fields})
+    fields = loop.Recipe.__dataclass_fields__
+    recipe = loop.Recipe(**{name: getattr(options, name) for name in fields})
     config = make_mini.sizes(options.n_layer, options.n_head, options.n_embd, options.n_positions)
     more = {"start": options.start, "version": options.version, "device": options.device}
     shares = dict(options.share) if options.share else None
@@ -122,15 +122,16 @@ def train(options):
 
 def heldout(options):
     """Print how well a model predicts the texts of a corpus's folder `heldout`, beside what it has to beat."""
-    from gpt2lessons import load, make_mini
+    from gpt2lessons import load
+    from gpt2lessons.training import make_mini
 
     print(*make_mini.table(make_mini.measure(load(options.model), options.corpus)), sep="\n")
     return 0
 
 
 def _add_training(command):
-    from gpt2lessons.make_mini import sizes
-    from gpt2lessons.training import Recipe
+    from gpt2lessons.training.loop import Recipe
+    from gpt2lessons.training.make_mini import sizes
 
     for name, field in Recipe.__dataclass_fields__.items():
         kind, default = field.type, None if name == "steps" else field.default

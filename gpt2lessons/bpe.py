@@ -17,7 +17,8 @@ from pathlib import Path
 
 import regex
 
-ASSETS = Path(__file__).parent / "assets"
+from gpt2lessons.checksums import ASSETS
+
 END_OF_TEXT = "<|endoftext|>"
 
 # English endings; letters, numbers or other signs, each with at most one space in front; the rest of the white

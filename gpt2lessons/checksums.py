@@ -1,6 +1,10 @@
-"""Checksums of files: is what lies here what was put here?"""
+"""Checksums of files: is what lies here what was put here? And where the bundled files lie."""
 
 import hashlib
+from pathlib import Path
+
+ASSETS = Path(__file__).parent / "assets"
+MINI = ASSETS / "gpt2-mini"
 
 
 def digest(path, *, git=False):

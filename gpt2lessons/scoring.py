@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from gpt2lessons.engine import beginning_token, context_length, logits_function
+from gpt2lessons.adapters import beginning_token, context_length, logits_function
 
 _TOKENS_AT_ONCE = 512  # of GPT-2's 50,257 logits, 100 MB
 

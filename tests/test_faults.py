@@ -12,7 +12,8 @@ import pytest
 from test_models import machine, online, tiny  # noqa: F401  (fixtures)
 
 import gpt2lessons as gl
-from gpt2lessons import checksums, hub, models
+from gpt2lessons import checksums
+from gpt2lessons.loading import hub, models
 
 ROOT = Path(__file__).parent.parent
 NOWHERE = "/proc/nowhere"  # nobody can make a folder here, not even root

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import gpt2lessons as gl
-from gpt2lessons.processors import ban_repeated_ngrams, keep_top_k, keep_top_p
+from gpt2lessons.decoding.processors import ban_repeated_ngrams, keep_top_k, keep_top_p
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "gpt2.json").read_text("utf8"))
 TEXTS = {entry["name"]: entry for entry in GOLDEN["texts"]}

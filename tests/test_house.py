@@ -13,60 +13,93 @@ import gpt2lessons as gl
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gpt2lessons"
-# each room may import itself and what is named here, nothing else of the package
+# each file (or room, where its files are equals) may import itself and what is named here, nothing else of the package
 MAY_IMPORT = {
-    "arguments": set(),
-    "processors": {"arguments"},
-    "bpe": set(),
+    "checksums": set(),
+    "adapters": set(),
+    "bpe": {"checksums"},
     "gpt2": set(),
     "exact": set(),
     "toy": {"exact"},
-    "checksums": set(),
-    "hub": {"checksums"},
-    "models": {"gpt2", "hub", "checksums"},
-    "engine": set(),
-    "stepper": {"engine"},
-    "trace": set(),
-    "generation": {"processors", "stepper", "trace"},
-    "search_tree": set(),
-    "beam": {"processors", "stepper", "search_tree"},
-    "drafts": {"engine", "gpt2"},
-    "speculative": {"processors", "engine", "stepper", "drafts"},
-    "scoring": {"engine"},
-    "corpus": {"checksums"},
-    "baselines": set(),
     "induction": set(),
-    "training": {"checksums", "gpt2"},
-    "model_card": {"corpus", "beam", "generation"},
-    "make_mini": {"baselines", "corpus", "model_card", "models", "scoring", "training", "bpe", "gpt2"},
+    "scoring": {"adapters"},
+    "decoding": set(),
+    "decoding.arguments": set(),
+    "decoding.processors": {"decoding.arguments"},
+    "decoding.stepper": {"adapters"},
+    "decoding.trace": set(),
+    "decoding.generation": {"decoding.processors", "decoding.stepper", "decoding.trace"},
+    "decoding.search_tree": set(),
+    "decoding.beam": {"decoding.processors", "decoding.stepper", "decoding.search_tree"},
+    "decoding.drafts": {"adapters", "gpt2"},
+    "decoding.speculative": {"decoding.processors", "decoding.stepper", "decoding.drafts", "adapters"},
+    "loading": set(),
+    "loading.hub": {"checksums"},
+    "loading.models": {"gpt2", "loading.hub", "checksums"},
+    "training": {"training.loop"},
+    "training.corpus": {"checksums"},
+    "training.baselines": set(),
+    "training.loop": {"checksums", "gpt2"},
+    "training.model_card": {"checksums", "training.corpus", "decoding.beam", "decoding.generation"},
+    "training.make_mini": {
+        "bpe",
+        "checksums",
+        "gpt2",
+        "loading.models",
+        "scoring",
+        "training.baselines",
+        "training.corpus",
+        "training.loop",
+        "training.model_card",
+    },
     "metrics": {"scoring"},
-    "tuning": {"processors", "generation", "scoring", "metrics"},
+    "tuning": {"decoding.processors", "decoding.generation", "scoring", "metrics"},
     "plots": set(),
-    "checks": {"processors", "generation", "beam", "bpe", "gpt2", "scoring", "toy"},
-    "notebooks": set(),
-    "launch": set(),
-    "index": {"launch", "notebooks"},
-    "site": {"notebooks", "index", "launch"},
-    "doctor": {"hub", "checksums"},
-    "kaggle": {"doctor", "launch", "notebooks"},
-    "bench_memory": {"bench", "doctor", "notebooks"},
-    "bench": {"gpt2", "generation", "beam", "tuning", "make_mini", "models", "processors"},
+    "checks": {"bpe", "decoding.beam", "decoding.generation", "decoding.processors", "gpt2", "scoring", "toy"},
+    "workshop": set(),
+    "workshop.notebooks": set(),
+    "workshop.launch": set(),
+    "workshop.index": {"workshop.launch", "workshop.notebooks"},
+    "workshop.site": {"workshop.notebooks", "workshop.index", "workshop.launch"},
+    "workshop.doctor": {"checksums", "loading.hub"},
+    "workshop.kaggle": {"workshop.doctor", "workshop.launch", "workshop.notebooks"},
+    "workshop.speed": {"tuning"},
+    "workshop.bench": {
+        "decoding.beam",
+        "decoding.generation",
+        "decoding.processors",
+        "gpt2",
+        "loading.models",
+        "training.make_mini",
+        "workshop.speed",
+    },
+    "workshop.bench_memory": {"checksums", "workshop.bench", "workshop.doctor", "workshop.notebooks"},
 }
 ABOVE_EVERYTHING = {"widgets", "__main__", "__init__"}
 HEAVY = ("torch", "transformers", "evaluate", "datasets", "matplotlib", "ipywidgets", "numpy")
-MAX_LINES = 280
+MAX_LINES = 350
 
 
 def modules():
     return sorted(PACKAGE.rglob("*.py"))
 
 
-def room(path):
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def module_name(path):
+    """`decoding/beam.py` is "decoding.beam", `decoding/__init__.py` is "decoding"."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+NAMES = {module_name(path) for path in modules()}
+
+
+def place(name):
+    """The entry of `MAY_IMPORT` that holds for a module: its own, or its room's."""
+    return name if name in MAY_IMPORT else name.partition(".")[0]
 
 
 def imported(path):
-    """The rooms of the package that a file imports, wherever in it the import stands."""
+    """The modules of the package that a file imports, wherever in it the import stands."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf8"))):
         names = []
@@ -75,15 +108,21 @@ def imported(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        found |= {n.split(".")[1] for n in names if n.startswith("gpt2lessons.")}
+        for name in names:
+            parts = name.split(".")[1:] if name.startswith("gpt2lessons.") else []
+            while parts and ".".join(parts) not in NAMES:
+                parts.pop()  # what is named is a function or class of a module
+            if parts:
+                found.add(".".join(parts))
     return found
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_down(path):
-    if room(path) in ABOVE_EVERYTHING:
+    here = place(module_name(path))
+    if here in ABOVE_EVERYTHING:
         return
-    assert imported(path) <= MAY_IMPORT[room(path)] | {room(path)}
+    assert {place(name) for name in imported(path)} <= MAY_IMPORT[here] | {here}
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -92,8 +131,8 @@ def test_modules_stay_small(path):
 
 
 def test_transformers_is_imported_by_models_and_measurements_alone():
-    users = {room(p) for p in modules() if re.search(r"(?:import|from) transformers", p.read_text("utf8"))}
-    assert users <= {"models", "bench"}
+    users = {module_name(p) for p in modules() if re.search(r"(?:import|from) transformers", p.read_text("utf8"))}
+    assert users <= {"loading.models", "workshop.bench"}
 
 
 def test_importing_the_package_loads_nothing_heavy():
@@ -111,7 +150,7 @@ def test_every_registered_name_can_be_reached():
 
 
 def public_functions():
-    for name in sorted(gl._MODULES - {"checks", "widgets"}):
+    for name in sorted(set(gl._MODULES) - {"checks", "widgets"}):
         module = getattr(gl, name)
         for attribute, value in vars(module).items():
             if (

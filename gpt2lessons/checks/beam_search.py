@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from gpt2lessons.beam import beam_search
 from gpt2lessons.checks.frame import WrongError, exercise, expect_number
+from gpt2lessons.decoding.beam import beam_search
 from gpt2lessons.toy import ToyModel
 
 WORDS = ["start", "a", "b", "c", "d", "e"]

@@ -4,7 +4,6 @@ import math
 
 import torch
 
-from gpt2lessons import processors
 from gpt2lessons.checks.frame import (
     WrongError,
     as_number,
@@ -14,6 +13,7 @@ from gpt2lessons.checks.frame import (
     expect_tensor,
     refuse,
 )
+from gpt2lessons.decoding import processors
 
 _INF = math.inf
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import torch
 
-from gpt2lessons import processors
+from gpt2lessons.decoding import processors
 
 # what each setting is when it does nothing, as a row of a batch
 OFF = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "epsilon": 0.0}

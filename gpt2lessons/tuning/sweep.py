@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gpt2lessons.generation import generate
+from gpt2lessons.decoding.generation import generate
 from gpt2lessons.tuning.space import OFF, SearchSpace
 
 PLACE = ("prompt", "sample", "setting")

@@ -4,7 +4,7 @@ import math
 
 import ipywidgets
 
-from gpt2lessons.beam import beam_search
+from gpt2lessons.decoding.beam import beam_search
 from gpt2lessons.plots.search import STATES, plot_beam_tree, tree_rows
 from gpt2lessons.plots.style import visible
 from gpt2lessons.widgets.base import Twin, escape

@@ -3,7 +3,7 @@
 import ipywidgets
 import torch
 
-from gpt2lessons.engine import context_length
+from gpt2lessons.adapters import context_length
 from gpt2lessons.plots.loops import plot_phrase
 from gpt2lessons.scoring import token_log_probs
 from gpt2lessons.widgets.base import Twin, shade, token_html

@@ -6,7 +6,7 @@ import time
 import ipywidgets
 import matplotlib.pyplot as plt
 
-from gpt2lessons import hub
+from gpt2lessons.loading import hub
 from gpt2lessons.plots.style import COLOURS
 from gpt2lessons.widgets.base import Twin, escape
 

@@ -5,10 +5,10 @@ import random
 import ipywidgets
 import torch
 
-from gpt2lessons.engine import context_length, logits_function
+from gpt2lessons.adapters import context_length, logits_function
+from gpt2lessons.decoding.processors import apply_temperature
 from gpt2lessons.plots.next_token import plot_next_token
 from gpt2lessons.plots.style import visible
-from gpt2lessons.processors import apply_temperature
 from gpt2lessons.widgets.base import Twin, escape, token_html
 
 _SHADES = ("#0072B2", "#56B4E9")

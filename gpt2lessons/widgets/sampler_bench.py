@@ -7,7 +7,7 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import torch
 
-from gpt2lessons import processors
+from gpt2lessons.decoding import processors
 from gpt2lessons.plots.sampling import plot_distribution
 from gpt2lessons.plots.style import visible
 from gpt2lessons.widgets.base import Twin, escape, token_html

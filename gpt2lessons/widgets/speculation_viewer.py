@@ -3,8 +3,8 @@
 import ipywidgets
 import torch
 
+from gpt2lessons.decoding.speculative import speculate
 from gpt2lessons.plots.faster import COLOURS, FATES, plot_rounds
-from gpt2lessons.speculative import speculate
 from gpt2lessons.widgets.base import Twin, escape, shade, token_html
 
 SHOWN = 8  # rounds in the picture

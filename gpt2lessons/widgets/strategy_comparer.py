@@ -7,8 +7,8 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import torch
 
-from gpt2lessons.beam import beam_search
-from gpt2lessons.generation import generate
+from gpt2lessons.decoding.beam import beam_search
+from gpt2lessons.decoding.generation import generate
 from gpt2lessons.plots.style import visible
 from gpt2lessons.scoring import token_log_probs
 from gpt2lessons.tuning import OBJECTIVES

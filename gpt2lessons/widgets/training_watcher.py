@@ -3,7 +3,7 @@
 import ipywidgets
 import torch
 
-from gpt2lessons.generation import generate
+from gpt2lessons.decoding.generation import generate
 from gpt2lessons.plots.training import plot_watched, smooth
 from gpt2lessons.widgets.base import Twin, escape, token_html
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gpt2lessons import notebooks
+from gpt2lessons.workshop import notebooks
 
 pytestmark = [
     pytest.mark.browser,

@@ -1,0 +1,280 @@
+"""load(): the bundled gpt2-mini, the GPT-2 family, or any local folder, as a `LanguageModel`.
+
+What is looked for, and where, is in `_find`; what can be wrong with a folder, and how it is said, in `_complain`.
+"""
+
+import contextlib
+import difflib
+import functools
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gpt2lessons import checksums
+from gpt2lessons.checksums import MINI
+from gpt2lessons.loading import hub
+
+KAGGLE_INPUT = Path("/kaggle/input")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LanguageModel:
+    """A GPT-2 and its tokenizer.
+
+    `model`: transformers' `GPT2LMHeadModel`, float32, in eval mode; `tokenizer`: transformers' `GPT2Tokenizer`,
+    padding on the left; `name`; `source`: where it came from, in words.
+    """
+
+    model: object
+    tokenizer: object
+    name: str
+    source: str
+
+    def encode(self, text):
+        """Return the token ids of `text`: LongTensor (1, T), where the model lies; `<|endoftext|>` is one token.
+
+        A text longer than the context is encoded too; the model will refuse it. Raises `ValueError` for an empty text
+        and for one that is not valid Unicode, `TypeError` if it is not a str.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"encode takes one text (a str), but was given {type(text).__name__}: {text!r:.60}.")
+        if not text:
+            raise ValueError(
+                "the text is empty: there is no token to start from. To start from nothing, encode "
+                f"lm.tokenizer.eos_token, {self.tokenizer.eos_token!r}."
+            )
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"the text has half of a surrogate pair at position {error.start}, which is no character. "
+                "Read the text again with the right encoding."
+            ) from None
+        return torch.tensor([self.tokenizer.encode(text, verbose=False)], dtype=torch.long, device=self.model.device)
+
+    def decode(self, ids):
+        """Return the text of `ids`: one token id, a list of them, or a LongTensor (T,) or (1, T)."""
+        ids = torch.as_tensor(ids)
+        if ids.numel() == 0:
+            return ""
+        if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+            raise TypeError(f"decode takes token ids (integers), but was given {ids.dtype}.")
+        if ids.dim() > 1 and ids.numel() != ids.shape[-1]:
+            raise ValueError(
+                f"decode takes one text, but was given {tuple(ids.shape)}. Decode row by row: decode(ids[0])."
+            )
+        ids, size = ids.flatten().tolist(), len(self.tokenizer)
+        if bad := [i for i in ids if not 0 <= i < size]:
+            raise ValueError(f"{self.name} has the token ids 0 to {size - 1:,}, but was given {bad[0]:,}.")
+        return self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+
+    @property
+    def version(self):
+        """The version that a model of this course's own making names in its config.json, else ""."""
+        return str(getattr(self.model.config, "model_version", ""))
+
+    @functools.cached_property
+    def scratch(self):
+        """Our own GPT-2 with the same weights, in the same memory; `scratch(input_ids)` gives logits (B, T, V)."""
+        from gpt2lessons.gpt2 import GPT2
+
+        return GPT2.from_transformers(self.model, share=True)
+
+    def __repr__(self):
+        return f"LanguageModel({self.name}, {self.model.num_parameters():,} parameters, {self.source})"
+
+
+def load(name=None):
+    """Return a `LanguageModel`, and print which it is, why, and how to get another.
+
+    `name`: "gpt2-mini" (bundled), "gpt2", "gpt2-medium", "gpt2-large", "distilgpt2", a model of the Hugging Face hub as
+    "owner/model" or "owner/model@revision", or a folder. Without a name: the variable GPT2LESSONS_MODEL, else the real
+    GPT-2 if this machine has it, else gpt2-mini. Only a name starts a download, with a progress bar. Each call returns
+    a fresh copy, so that one may be changed without harm. Raises `ValueError` (`TypeError`) for a name without meaning
+    and for a folder that holds no usable model, `ConnectionError` if the hub cannot be reached.
+    """
+    name, folder, source, why = _find(name)
+    lm = _open(name, folder, source)
+    other = 'the real GPT-2: gl.load("gpt2")' if folder == MINI else "another: gl.load(name) or GPT2LESSONS_MODEL"
+    called = f"{name} {lm.version}".strip()
+    print(f"{called} ({lm.model.num_parameters():,} parameters, {source}), because {why}; for {other}")
+    return lm
+
+
+def _find(name):
+    """Return (name, folder, where from, why this one)."""
+    why = "you asked for it"
+    if name is None and os.environ.get("GPT2LESSONS_MODEL"):
+        name, why = os.environ["GPT2LESSONS_MODEL"], "GPT2LESSONS_MODEL says so"
+    if name is None:
+        found = _on_this_machine("gpt2")
+        if found is None:
+            return "gpt2-mini", MINI, "bundled with the course", "this machine has no real GPT-2 yet"
+        return "gpt2", *found, "this machine has it"
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(f"load takes the name of a model (a str), but was given {type(name).__name__}: {name!r:.60}.")
+    if name == "gpt2-mini":
+        return name, MINI, "bundled with the course", why
+    if name in hub.FAMILY:
+        checkpoint = hub.FAMILY[name]
+        found = _on_this_machine(name) or _download(checkpoint.repo, checkpoint.revision, checkpoint.sha256)
+        return name, *found, why
+    folder = Path(os.path.expanduser(name))
+    if str(name) and folder.is_dir():
+        return folder.resolve().name, folder.resolve(), "a folder of yours", why
+    if match := re.fullmatch(r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w.-]+))?", str(name)):
+        repo, revision = match.groups()
+        cached = hub.find_cached(repo, revision)
+        if cached is not None and revision in (None, cached.name):
+            return repo, cached, "from the Hugging Face cache", why
+        return repo, *_download(repo, revision or "main"), why
+    near = difflib.get_close_matches(str(name), ["gpt2-mini", *hub.FAMILY], n=2)
+    raise ValueError(
+        f"{str(name)!r} is no model that load() knows, and no folder here."
+        + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
+        + f" Names: gpt2-mini, {', '.join(sorted(hub.FAMILY))}; or owner/model of the hub, or the path of a folder."
+    )
+
+
+def _on_this_machine(name):
+    """Return (folder, where from) of a member of the family, or None; nothing is fetched."""
+    checkpoint = hub.FAMILY[name]
+    for folder, _, files in os.walk(KAGGLE_INPUT):
+        if "config.json" in files and hub.is_complete(Path(folder)):
+            with contextlib.suppress(ValueError):
+                config = _read_config(Path(folder), folder)
+                shape = [config.get(key) for key in ("model_type", "vocab_size", "n_layer", "n_embd")]
+                if shape == ["gpt2", 50257, checkpoint.n_layer, checkpoint.n_embd]:
+                    return Path(folder), "from the Kaggle input"
+    cached = hub.find_cached(checkpoint.repo, checkpoint.revision)
+    return None if cached is None else (cached, "from the Hugging Face cache")
+
+
+def _download(repo, revision, sha256=None):
+    from tqdm.auto import tqdm
+
+    with contextlib.ExitStack() as stack:
+        bar = None
+
+        def show(done, total):
+            nonlocal bar
+            if bar is None:
+                bar = stack.enter_context(tqdm(desc=repo, total=total, unit="B", unit_scale=True))
+            bar.update(done - bar.n)
+
+        folder = hub.download(repo, revision, sha256=sha256, on_progress=show)
+    return folder, f"fetched from the hub at {folder.name[:7]}"
+
+
+def _open(name, folder, source):
+    """Read a folder; whatever is wrong with it becomes a sentence."""
+    import transformers
+
+    if int(transformers.__version__.partition(".")[0]) < 5:
+        raise ImportError(
+            f"transformers {transformers.__version__} is too old for this course, which needs 5.0 or newer. Run "
+            'pip install "transformers>=5.0" and start the kernel again; python -m gpt2lessons doctor looks further.'
+        )
+    if folder == MINI and (faults := checksums.faults(folder)):
+        raise ValueError(f"the bundled model is not as it was: {faults[0]}. Install the course again.")
+    config = _complain(name, folder)
+    transformers.utils.logging.disable_progress_bar()
+    before = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity(transformers.utils.logging.CRITICAL)  # what it would say, we say below
+    try:
+        tokenizer = transformers.GPT2Tokenizer.from_pretrained(str(folder), local_files_only=True)
+        model, report = transformers.GPT2LMHeadModel.from_pretrained(
+            str(folder), dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        if "ignore_mismatched_sizes" in reason:
+            reason = "the weights have other shapes than config.json says"
+        raise ValueError(f"the model in {folder} cannot be loaded: {reason}") from error
+    finally:
+        transformers.utils.logging.set_verbosity(before)
+    if missing := sorted(report["missing_keys"]):
+        raise ValueError(f"the weights in {folder} are not complete: {len(missing)} are missing, first {missing[0]}.")
+    if bad := [n for n, p in model.named_parameters() if not p.isfinite().all()]:
+        raise ValueError(f"the weights in {folder} are damaged: {bad[0]} has values that are not finite numbers.")
+    if len(tokenizer) != config["vocab_size"]:
+        raise ValueError(
+            f"the tokenizer in {folder} has {len(tokenizer):,} tokens, but the model {config['vocab_size']:,}: "
+            "they do not belong together, or a tokenizer file is damaged."
+        )
+    return LanguageModel(_prepare(model, tokenizer, name), tokenizer, name, source)
+
+
+def _prepare(model, tokenizer, name):
+    """Set what lessons need so that batches are right and the library has nothing to warn about."""
+    tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "left"
+    tokenizer.model_max_length = model.config.n_positions
+    model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.eos_token_id
+    tokenizer.name_or_path = model.name_or_path = (
+        name  # not the folder: what is printed must not name this machine's paths
+    )
+    model.loss_type = "ForCausalLM"  # GPT-2's config names none, which the library reports at the first loss
+    return model.eval()
+
+
+def _complain(name, folder):
+    """Return the folder's configuration, or raise `ValueError` that says what is wrong with its files."""
+    config = _read_config(folder, name)
+    if config.get("model_type") != "gpt2":
+        kind = config.get("model_type") or "nothing"
+        raise ValueError(f"the model in {folder} is of type {kind!r}; this course loads models of type 'gpt2' only.")
+    if not isinstance(config.get("vocab_size"), int):
+        raise ValueError(f"{folder / 'config.json'} does not say the vocab_size.")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        if (folder / "pytorch_model.bin").exists():
+            raise ValueError(
+                f"{folder} has pytorch_model.bin but no model.safetensors. A .bin file can run code when it is opened, "
+                "so this course does not. Take a copy of the model with safetensors, or convert it where you trust it."
+            )
+        raise ValueError(f"{folder} has no weights: model.safetensors is missing. Copy it there, or download again.")
+    for path in weights:
+        _check_safetensors(path)
+    if not (folder / "tokenizer.json").is_file() and not all(
+        (folder / f).is_file() for f in ("vocab.json", "merges.txt")
+    ):
+        raise ValueError(
+            f"{folder} has no tokenizer: tokenizer.json is missing, or vocab.json and merges.txt. Copy them there."
+        )
+    return config
+
+
+def _read_config(folder, name):
+    path = Path(folder) / "config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{folder} is not the folder of a model: it has no config.json.") from None
+    except ValueError:
+        raise ValueError(
+            f"{path} is not JSON; it begins with {path.read_bytes()[:20]!r}. Download {name} again."
+        ) from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} is JSON, but not a model's configuration. Download {name} again.")
+    return config
+
+
+def _check_safetensors(path):
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            file.keys()
+    except (SafetensorError, OSError) as error:
+        start = path.read_bytes()[:16] if path.stat().st_size < 10_000 else b""
+        if start.startswith(b"version https://"):
+            problem = "is a pointer of Git LFS, not the weights (run: git lfs pull)"
+        elif start.lstrip().startswith(b"<"):
+            problem = "is a web page, not weights"
+        else:
+            problem = f"is damaged or cut off ({path.stat().st_size:,} bytes; {error})"
+        raise ValueError(f"{path} {problem}. Delete it and download it again.") from error

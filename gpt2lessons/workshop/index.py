@@ -1,0 +1,100 @@
+"""What is derived: README's badges, table of lessons and picture, COVERAGE.md's last column, each lesson's way in.
+
+`python -m gpt2lessons index` writes them; tests fail when they are out of date.
+"""
+
+import base64
+import json
+import re
+
+from gpt2lessons.workshop import launch, notebooks
+from gpt2lessons.workshop.notebooks import ROOT
+
+README, COVERAGE, PICTURE = ROOT / "README.md", ROOT / "COVERAGE.md", ROOT / "README.png"
+PICTURE_CELL = ("01_architecture", "data-flow")
+_ROW = re.compile(r"^\| ([CEQ]\d+) \| (.*) \|[^|]*\|$")
+_TAG = re.compile(r"[CEQ]\d+")
+
+
+def cells(path):
+    """Return the cells of the notebook at `path`."""
+    return json.loads(path.read_text("utf8"))["cells"]
+
+
+def question_and_minutes(path):
+    """Return the question that a lesson answers (its title) and the minutes it takes, as its first cell says."""
+    opening = "".join(cells(path)[0]["source"])
+    title = re.match(r"# (?:\d+ *[·:.–-] *)?(.+)", opening)
+    minutes = re.search(r"(\d+) minutes", opening)
+    if not title or not minutes:
+        raise ValueError(f"the first cell of {path.name} must have a title and say how many minutes the lesson takes")
+    return title[1].strip(), int(minutes[1])
+
+
+def readme():
+    """Return the text of README.md with its badges and its table of lessons written anew."""
+    rows = ["| lesson | the question it answers | minutes |", "|---|---|---|"]
+    for path in notebooks.lessons():
+        question, minutes = question_and_minutes(path)
+        rows.append(f"| [{path.stem}](notebooks/{path.name}) | {question} | {minutes} |")
+    text = _filled(README.read_text("utf8"), "lessons", "\n".join(rows))
+    return _filled(text, "badges", launch.badges(notebooks.lessons()[0].name))
+
+
+def _filled(text, name, content):
+    """Return `text` with `content` between its two marks of that name."""
+    between = rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)"
+    return re.sub(between, lambda _: f"{content}\n", text, count=1, flags=re.S)
+
+
+def lesson(path):
+    """Return the text of a lesson's file with its links and its installing cell written anew."""
+    return notebooks.as_text(launch.equip(json.loads(path.read_text("utf8")), path.name))
+
+
+def picture():
+    """Return README's picture, PNG bytes: the saved output of a lesson's cell."""
+    lesson, cell_id = PICTURE_CELL
+    cell = next(c for c in cells(notebooks.FOLDER / f"{lesson}.ipynb") if c["id"] == cell_id)
+    return base64.b64decode(next(o["data"]["image/png"] for o in cell["outputs"] if "image/png" in o.get("data", {})))
+
+
+def tagged():
+    """Return {id: {lesson number: [cell ids]}} from the tags of all lessons' cells."""
+    found = {}
+    for path in notebooks.lessons():
+        for cell in cells(path):
+            for tag in filter(_TAG.fullmatch, cell["metadata"].get("tags", [])):
+                found.setdefault(tag, {}).setdefault(path.name[:2], []).append(cell["id"])
+    return found
+
+
+def listed():
+    """Return the ids that COVERAGE.md lists, in its order."""
+    return [match[1] for line in COVERAGE.read_text("utf8").splitlines() if (match := _ROW.match(line))]
+
+
+def coverage():
+    """Return the text of COVERAGE.md with its last column written anew."""
+    where = tagged()
+    lines = []
+    for line in COVERAGE.read_text("utf8").splitlines():
+        if match := _ROW.match(line):
+            places = "; ".join(f"{n}: {', '.join(ids)}" for n, ids in where.get(match[1], {}).items())
+            line = f"| {match[1]} | {match[2]} | {places} |"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def write():
+    """Write all of it; a file that is right already is not touched."""
+    for path in notebooks.lessons():
+        _renew(path, lesson(path).encode("utf8"))
+    _renew(README, readme().encode("utf8"))
+    _renew(COVERAGE, coverage().encode("utf8"))
+    _renew(PICTURE, picture())
+
+
+def _renew(path, content):
+    if path.read_bytes() != content:
+        path.write_bytes(content)

@@ -1,0 +1,141 @@
+"""The checks of lesson 07: right answers of another make, and wrong ones with the diagnosis that each must get."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from support.told_apart import three_tests
+
+from gpt2lessons.checks import top_k as checks
+from gpt2lessons.decoding import processors
+
+INF = torch.inf
+
+
+def by_loop(logits, k):
+    out = torch.full_like(logits, -INF)
+    for row, new in zip(logits.tolist(), out, strict=True):
+        for i in sorted(range(len(row)), key=lambda i: (-row[i], i))[:k]:
+            new[i] = row[i]
+    return out
+
+
+def by_rank(logits, ks):
+    ranks = logits.argsort(descending=True).argsort()
+    return logits.where(ranks < ks[:, None], torch.tensor(-INF))
+
+
+def largest(logits, ks):
+    return processors.keep_top_k(logits, int(ks.max()))
+
+
+def in_place(logits, k):
+    logits[logits < logits.topk(int(torch.as_tensor(k).max())).values[:, -1:]] = -INF
+    return logits
+
+
+def cumulated(probs, mass):
+    return int(np.searchsorted(np.cumsum(np.sort(probs.numpy())[::-1]), mass)) + 1
+
+
+RIGHT = {
+    "tie": [0.5, torch.tensor(0.5), 2 / 4],
+    "exactly_k": [by_loop, lambda z, k: torch.full_like(z, -INF).scatter(1, (i := _stable(z, k)), z.gather(1, i))],
+    "k_per_row": [by_rank, processors.keep_top_k],
+    "smallest_k": [cumulated, lambda p, m: next(k for k in range(1, 6) if p.topk(k).values.sum() >= m)],
+    "top_p_alone": [
+        {"do_sample": True, "top_p": 0.8, "top_k": None},
+        {"do_sample": True, "top_p": 0.8, "top_k": 0, "max_new_tokens": 9, "temperature": 1.0},
+    ],
+}
+
+
+def _stable(logits, k):
+    return logits.sort(dim=-1, descending=True, stable=True).indices[:, :k]
+
+
+WRONG = {
+    "tie": {
+        "not renormalised": (0.4, "does not sum to 1"),
+        "exactly two": (2 / 3, "exactly two"),
+        "kept mass": (0.8, "mass of the tokens"),
+        "one": (1.0, "top_k=1"),
+        "four": (4 / 9, "below the threshold"),
+        "zeros": (1 / 7, "logit of a certain token"),
+        "softmax of probs": (torch.tensor([0.4, 0.2, 0.2]).softmax(0)[0], "softmax was taken"),
+        "rough": (0.45, "should be 0.5"),
+    },
+    "exactly_k": {
+        "threshold": (processors.keep_top_k, "tie with the k-th stay"),
+        "removes the k-th": (lambda z, k: z.masked_fill(z <= z.topk(k).values[:, -1:], -INF), "k-th token itself"),
+        "k + 1": (lambda z, k: by_loop(z, k + 1), "k + 1 tokens"),
+        "k - 1": (lambda z, k: by_loop(z, k - 1), "k − 1 tokens"),
+        "zeros": (lambda z, k: by_loop(z, k).nan_to_num(neginf=0.0), "became 0"),
+        "smallest": (lambda z, k: by_loop(z, k).nan_to_num(neginf=z.min().item()), "smallest logit"),
+        "columns": (lambda z, k: z.masked_fill(z < z.topk(k, dim=0).values[-1:], -INF), "per column"),
+        "whole batch": (lambda z, k: z.masked_fill(z < z.flatten().topk(k).values[-1], -INF), "whole batch"),
+        "higher ids": (lambda z, k: by_loop(z.flip(1), k).flip(1), "higher ids"),
+        "probabilities": (lambda z, k: by_loop(z, k).softmax(-1), "are probabilities"),
+        "bottom k": (lambda z, k: -by_loop(-z, k).nan_to_num(neginf=INF), "least probable"),
+        "in place": (in_place, "changed the tensor"),
+    },
+    "k_per_row": {
+        "largest k": (largest, "largest k"),
+        "smallest k": (lambda z, ks: processors.keep_top_k(z, int(ks.min())), "smallest k"),
+        "last k": (lambda z, ks: processors.keep_top_k(z, int(ks[-1])), "last k"),
+        "reversed": (lambda z, ks: by_rank(z, ks.flip(0)), "in reverse"),
+        "one too many": (lambda z, ks: by_rank(z, ks + 1), "one too many"),
+        "one too few": (lambda z, ks: by_rank(z, ks - 1), "one too few"),
+        "zeros": (lambda z, ks: by_rank(z, ks).nan_to_num(neginf=0.0), "became 0"),
+        "first columns": (lambda z, ks: z.masked_fill(torch.arange(5) >= ks[:, None], -INF), "first k columns"),
+        "probabilities": (lambda z, ks: by_rank(z, ks).softmax(-1), "are probabilities"),
+        "in place": (in_place, "changed the tensor"),
+    },
+    "smallest_k": {
+        "not sorted": (lambda p, m: int((p.cumsum(0) < m).sum()) + 1, "order of ids"),
+        "sorted upwards": (lambda p, m: int((p.sort().values.cumsum(0) < m).sum()) + 1, "sorted upwards"),
+        "one too few": (lambda p, m: cumulated(p, m) - 1, "one too few"),
+        "one too many": (lambda p, m: cumulated(p, m) + 1, "one token too many."),
+        "more than": (
+            lambda p, m: min(5, int((p.sort(descending=True).values.cumsum(0) <= m).sum()) + 1),
+            "reaches the mass exactly",
+        ),
+        "each": (lambda p, m: int((p >= m).sum()), "each"),
+        "share": (lambda p, m: math.ceil(len(p) * m), "number of tokens times"),
+        "mass": (lambda p, m: p.topk(cumulated(p, m)).values.sum(), "whole number"),
+    },
+    "top_p_alone": {
+        "hidden default": ({"do_sample": True, "top_p": 0.8}, "nobody asked for"),
+        "explicit 50": ({"do_sample": True, "top_p": 0.8, "top_k": 50}, "may still remove"),
+        "greedy": ({"top_p": 0.8, "top_k": 0}, "greedy search, and no filter"),
+        "no nucleus": ({"do_sample": True, "top_k": 0}, "no nucleus"),
+        "per cent": ({"do_sample": True, "top_p": 80, "top_k": 0}, "percentage"),
+        "other p": ({"do_sample": True, "top_p": 0.2, "top_k": 0}, "should be 0.8"),
+        "k is 1": ({"do_sample": True, "top_p": 0.8, "top_k": 1}, "leaves one token"),
+        "minus one": ({"do_sample": True, "top_p": 0.8, "top_k": -1}, "refuses"),
+        "cooler": ({"do_sample": True, "top_p": 0.8, "top_k": 0, "temperature": 0.7}, "temperature changes"),
+        "misspelt": ({"do_sample": True, "topp": 0.8, "top_k": 0}, "does not belong"),
+        "not a dict": (0.8, "should be"),
+    },
+}
+test_other_right_answers, test_wrong_answers, test_diagnoses_differ = three_tests(checks, RIGHT, WRONG)
+
+
+def test_what_the_check_of_arguments_says_is_what_transformers_does(mini):
+    ids = mini.encode("In the house there was a")
+    settings = {"attention_mask": torch.ones_like(ids), "output_scores": True, "return_dict_in_generate": True}
+
+    def kept(arguments):
+        arguments = {**arguments, "max_new_tokens": 1}
+        return mini.model.generate(ids, **settings, **arguments).scores[0].softmax(-1)
+
+    with torch.no_grad():
+        nucleus = processors.keep_top_p(mini.model(ids).logits[:, -1], 0.8).softmax(-1)
+        for arguments in RIGHT["top_p_alone"]:
+            torch.testing.assert_close(kept(arguments), nucleus)
+        for name in ("hidden default", "explicit 50", "no nucleus", "other p", "k is 1", "cooler"):
+            other = kept(WRONG["top_p_alone"][name][0])
+            assert not torch.equal(other > 0, nucleus > 0) or not torch.allclose(other, nucleus), name
+        with pytest.raises(ValueError, match="top_k"):
+            kept(WRONG["top_p_alone"]["minus one"][0])

@@ -1,0 +1,95 @@
+"""The figures of beam search: every candidate once, with its numbers; parents level with children; nothing overlaps."""
+
+import itertools
+import math
+
+import matplotlib.pyplot as plt
+import pytest
+from matplotlib.patches import Rectangle
+
+from gpt2lessons import toy
+from gpt2lessons.decoding.beam import beam_search
+from gpt2lessons.plots import search as plots
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def search(model, prompt, **arguments):
+    return beam_search(model, model.encode(prompt), eos_token_id=model.eos_token_id, **arguments)
+
+
+@pytest.fixture(params=[(toy.GREEDY_LOSES, "the", 2, 2), (toy.BEAM_LOSES, "the", 2, 3), (toy.EARLY_STOP, "so", 3, 4)])
+def found(request):
+    model, prompt, num_beams, length = request.param
+    return model, search(model, prompt, num_beams=num_beams, max_new_tokens=length)
+
+
+def test_rows_are_distinct_per_step_and_parents_are_in_the_middle(found):
+    _, result = found
+    nodes = result.tree.nodes
+    rows = plots.tree_rows(nodes)
+    for step in range(1, result.tree.num_steps + 1):
+        places = sorted(rows[n] for n in result.tree.at(step))
+        assert all(b - a >= 1 for a, b in itertools.pairwise(places))
+    for node in [None, *nodes]:
+        below = [rows[c] for c in result.tree.children(node)]
+        if below:
+            assert rows[node] == (min(below) + max(below)) / 2
+
+
+def test_the_tree_shows_every_candidate_with_probability_and_sum(found):
+    model, result = found
+    ax = plots.plot_beam_tree(result.tree.nodes, model.words, prompt="start", highlight=result.hypotheses[0].node)
+    texts = [t.get_text() for t in ax.texts]
+    assert texts[0] == "start"
+    for node, text in zip(result.tree.nodes, texts[1:], strict=True):
+        sign = plots.STATES[node.state][0]
+        assert text.startswith(f"{sign} {model.words[node.token]}\n")
+        assert f"p {math.exp(node.log_prob):.2f}" in text
+        assert text.endswith(f"Σ {node.total:.2f}")
+    bold = [t.get_text() for t in ax.texts if t.get_fontweight() == "bold"]
+    assert len(bold) == 1 + len(result.hypotheses[0].new_ids)  # the prompt and the best path
+
+
+def test_the_boxes_of_the_tree_do_not_overlap(found):
+    model, result = found
+    ax = plots.plot_beam_tree(result.tree.nodes, model.words)
+    ax.figure.draw_without_rendering()
+    boxes = [t.get_bbox_patch().get_window_extent() for t in ax.texts]
+    assert not [1 for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
+
+
+def test_states_differ_by_sign_and_line_not_only_by_colour():
+    signs, _, lines = zip(*plots.STATES.values(), strict=True)
+    assert len(set(signs)) == len(plots.STATES)
+    assert len(set(lines[1:])) == 3
+
+
+def test_agreement_hatches_what_differs():
+    rows, differs = [[1, 2, 3], [1, 9, 3], [1, 2, 3, 4]], [False] * 4 + [True] + [False] * 4 + [True]
+    cells = [p for p in plots.plot_agreement(rows).patches if isinstance(p, Rectangle)]
+    assert [bool(c.get_hatch()) for c in cells] == differs
+    ax = plots.plot_agreement(rows, names=lambda i: f"<{i}>")
+    assert [p.get_facecolor() != ax.patches[0].get_facecolor() for p in ax.patches] == differs
+    assert [t.get_text() for t in ax.texts][:4] == ["<1>", "<2>", "<3>", "<1>"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["beam 1", "beam 2", "beam 3"]
+
+
+def test_token_log_probs_draws_one_line_per_text_with_its_mean():
+    ax = plots.plot_token_log_probs({"beam": [-1.0, -0.5], "human": [-2.0, -4.0, -3.0]})
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[-1.0, -0.5], [-2.0, -4.0, -3.0]]
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["beam (mean -0.75)", "human (mean -3.00)"]
+    assert len({line.get_linestyle() for line in ax.lines}) == 2
+    assert "nats" in ax.get_ylabel()
+
+
+def test_by_width_draws_greedys_line():
+    ax = plots.plot_by_width([1, 2, 3], [-3.0, -2.0, -2.5], ylabel="log-probability (nats)", greedy=-3.0)
+    assert ax.lines[0].get_xydata().tolist() == [[1, -3], [2, -2], [3, -2.5]]
+    assert list(ax.lines[1].get_ydata()) == [-3.0, -3.0]
+    assert ax.get_xlabel() == "num_beams"
+    assert len(plots.plot_by_width([1, 2], [1, 2], ylabel="rows").lines) == 1
