@@ -1,28 +1,28 @@
 """The student's process as the grading kernel sees it: cells go there, and functions are called there.
 
-`isolation.py` says why. This file is apart from it because every submission's kernel reads it, and must not wait for
-nbgrader to load.
+`isolation.py` says why, `sandbox.py` where that process lives. This file is apart from `isolation.py` because every
+submission's kernel reads it, and must not wait for nbgrader to load.
 """
 
 import ast
 import base64
 import builtins
 import contextlib
-import os
 import pickle
 import queue
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 
-import wire
+import psutil
 
-HERE = Path(__file__).parent
+from gpt2lessons.grading import sandbox
+from gpt2lessons.grading.inside import wire
+
+STARTS = 12  # of one submission's process: who ends it more often has had enough chances
+FAR = 5  # how many times longer than its processor time a question may take by the clock
+LOOK = 0.2  # seconds between two looks at the processor time
+FILES = 10 << 20  # bytes of all files that were handed in beside the notebook
 
 
 class StudentError(Exception):
@@ -41,40 +41,58 @@ class Function:
 
 
 class Worker:
-    """The student's process, started when needed and again after it died, with the same cells but the fatal one."""
+    """The student's process, started when needed and again after it died, with the same cells but the fatal one.
 
-    def __init__(self, namespace, folder, reserved=(), *, memory_mb, cpu_seconds, call_seconds, cell_seconds):
-        self.namespace, self.folder, self.reserved = namespace, folder, frozenset(reserved)
-        self.limits = [str(memory_mb), str(cpu_seconds)]
-        self.call_seconds, self.cell_seconds = call_seconds, cell_seconds
+    `namespace` is where the tests look up what the student defined, `folder` holds what was handed in, `kind` is
+    one of `sandbox.KINDS`. `seconds` is the processor time of each question and of each cell of the student's.
+    The clock is a far bound only, `FAR * seconds * patience`: other people's work may keep the processors busy.
+    """
+
+    def __init__(self, namespace, folder, reserved=(), *, kind="bubblewrap", memory_mb=3000, seconds=60, patience=1.0):
+        self.namespace, self.folder, self.reserved = namespace, Path(folder), frozenset(reserved)
+        self.kind, self.memory_mb, self.seconds, self.patience = kind, memory_mb, seconds, patience
         self.cells, self.students, self.given_names, self.callbacks = [], {}, set(), []
-        self.process, self.scratch, self.starts, self.pending = None, None, 0, 0
+        self.process, self.starts, self.number, self.pending = None, 0, 0, []
+        self.question()
+
+    def question(self):
+        """Begin another question, with its own time."""
+        self.processor_left, self.clock_left = self.seconds, FAR * self.seconds * self.patience
 
     def given(self, source):
         """Run a locked cell in the student's process too, while the grading kernel runs it itself."""
         if self.process is None:
             self._start()
-        self._write({"cell": source})
+        self.pending.append(self._send({"cell": source}))
         self.cells.append(source)
-        self.pending += 1
         self.given_names |= names_of(source)
 
     def student(self, source):
         """Run a student's cell: show what it printed, and let the tests see what it defined."""
+        self.question()
         reply = self._cell(source)
         print(reply["shown"], end="")
         for name, coded in reply["names"].items():
-            # never a name of Python's or of the tests: a student's `abs` or `torch` stays where it is
-            mine = name in self.namespace and self.namespace[name] is not self.students.get(name, self)
-            if not (mine or name in self.reserved or hasattr(builtins, name)):
-                self.students[name] = self.namespace[name] = wire.decode(coded, self._take)
+            if self._may_define(name):
+                with contextlib.suppress(Exception):  # no value that a student's process would have encoded
+                    self.students[name] = self.namespace[name] = wire.decode(coded, self._take)
+
+    def _may_define(self, name):
+        """Whether a name is the student's to define: none of Python's, of the tests', or of this process."""
+        if name.startswith("_") or name in self.reserved or hasattr(builtins, name):
+            return False
+        if name not in self.namespace:
+            return True
+        return name in self.students and self.namespace[name] is self.students[name]
 
     def call(self, key, args, kwargs):
         """Return the value of the student's function; raise its exception, `TimeoutError`, `ConnectionError`."""
         self.callbacks = []
         coded = [wire.encode(a, self._give) for a in args], {k: wire.encode(v, self._give) for k, v in kwargs.items()}
-        reply = self._ask({"call": {"key": key, "args": coded[0], "kwargs": coded[1]}}, self.call_seconds)
+        reply = self._ask({"call": {"key": key, "args": coded[0], "kwargs": coded[1]}})
         if "raised" in reply:
+            if "MemoryError" in reply["raised"]:
+                self.stop()  # what filled the memory may still be alive there
             raise _exception(reply["raised"], reply["text"])
         if not {"value", "after"} <= set(reply):
             raise ConnectionError("your code wrote into the grader's own channel.")
@@ -84,47 +102,74 @@ class Worker:
 
     def _cell(self, source):
         try:
-            reply = self._ask({"cell": source}, self.cell_seconds)
+            reply = self._ask({"cell": source})
         except (TimeoutError, ConnectionError) as error:
             return {"shown": f"{error}\n", "names": {}}  # it is not run again when the process is
-        self.cells.append(source)
-        if isinstance(reply.get("shown"), str) and isinstance(reply.get("names"), dict):
-            return reply
-        return {"shown": f"{reply.get('text', 'no answer')}\n", "names": {}}
+        if not (isinstance(reply.get("shown"), str) and isinstance(reply.get("names"), dict)):
+            reply = {"shown": f"{reply.get('text', 'no answer')}\n", "names": {}}
+        if reply.get("exhausted"):
+            self.stop()  # a new process, without this cell, has its memory again
+        else:
+            self.cells.append(source)
+        return reply
 
-    def _ask(self, question, seconds):
+    def _ask(self, question):
         if self.process is None:
             self._start()
         while self.pending:
-            self.pending -= 1
-            self._reply(self.cell_seconds)
-        self._write(question)
-        return self._reply(seconds)
+            self._reply(self.pending.pop(0))
+        return self._reply(self._send(question))
+
+    def _send(self, question):
+        self.number += 1
+        self._write({"n": self.number, **question})
+        return self.number
 
     def _write(self, message):
         with contextlib.suppress(OSError):  # a process that has died: its silence is noticed by who reads
             wire.send(self.process.stdin, message)
 
-    def _reply(self, seconds):
-        end = time.monotonic() + seconds
+    def _reply(self, number):
+        """Return the reply to question `number`; charge what it takes to the question that is being graded."""
+        begun, spent, next_look = time.monotonic(), self._spent(), 0.0
         while True:
             try:
-                reply = self.replies.get(timeout=max(0, end - time.monotonic()))
+                reply = self.replies.get(timeout=LOOK)
             except queue.Empty:
-                self.stop()
-                raise TimeoutError(
-                    f"your code did not answer within {seconds} s. Is there a loop that never ends?"
-                ) from None
+                reply = {}
+            now = time.monotonic()
+            done = isinstance(reply, dict) and reply.get("n") == number and "callback" not in reply
+            if done or now >= next_look:
+                next_look, used = now + LOOK, self._spent() - spent
+                if not done and (used > self.processor_left or now - begun > self.clock_left):
+                    self.stop()
+                    raise TimeoutError(
+                        f"your code did not answer within {self.seconds:g} s of processor time"
+                        f" ({FAR * self.seconds * self.patience:.0f} s by the clock). Is there a loop that never ends?"
+                    )
             if reply is None:
                 self.stop()
                 raise ConnectionError(
                     "your code ended the Python process (exit, kill, or too much memory, time or output)."
                 )
-            if not isinstance(reply, dict):
-                reply = {}
-            if "callback" not in reply:
+            if done:
+                self.processor_left -= used
+                self.clock_left -= now - begun
                 return reply
-            self._write(self._answer(reply))
+            if isinstance(reply, dict) and reply.get("n") == number:
+                self._write({"n": number, **self._answer(reply)})
+
+    def _spent(self):
+        """Return the processor time of the student's process so far, in seconds; 0 where it cannot be seen."""
+        if self.kind == "container":
+            return 0.0
+        spent = 0.0
+        with contextlib.suppress(psutil.Error):
+            outer = psutil.Process(self.process.pid)
+            for process in [outer, *outer.children(recursive=True)]:
+                times = process.cpu_times()
+                spent += times.user + times.system
+        return spent
 
     def _answer(self, reply):
         try:
@@ -136,35 +181,36 @@ class Worker:
 
     def _start(self):
         self.starts += 1
-        if self.starts > 6:
+        if self.starts > STARTS:
             raise ConnectionError("your code has ended or blocked its process too often; it is not started again.")
-        if self.scratch is None:
-            self.scratch = tempfile.mkdtemp(prefix="student")
-            shutil.copytree(self.folder, self.scratch, dirs_exist_ok=True)
-        command = [sys.executable, str(HERE / "worker.py"), *self.limits]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, cwd=self.scratch, start_new_session=True, **pipes)
+        self.process, self.end = sandbox.start(self.kind, self.memory_mb)
         self.replies = queue.Queue(maxsize=8)  # who writes more than is asked for has to wait
-        threading.Thread(target=_listen, args=(self.process.stdout, self.replies), daemon=True).start()
-        cells, self.cells = self.cells, []
-        for source in cells:
+        self.listener = threading.Thread(target=_listen, args=(self.process.stdout, self.replies), daemon=True)
+        self.listener.start()
+        self._write({"files": handed_in(self.folder)})
+        cells, self.cells, left = self.cells, [], (self.processor_left, self.clock_left)
+        for source in cells:  # they ran before: the present question does not pay for them
+            self.question()
             self._cell(source)
+        self.processor_left, self.clock_left = left
 
     def stop(self):
-        """End the student's process, and whatever it started."""
-        if self.process is not None:
-            process, self.process, self.pending = self.process, None, 0
-            if hasattr(os, "killpg"):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-            process.kill()
-            process.wait()
+        """End the student's process, and whatever it started; return when all of it is gone."""
+        if self.process is None:
+            return
+        self.process, process, self.pending = None, self.process, []
+        self.end()
+        end = time.monotonic() + 10
+        while self.listener.is_alive() and time.monotonic() < end:
+            with contextlib.suppress(queue.Empty):  # until nobody holds the other end of the pipe any more
+                self.replies.get(timeout=0.02)
+        for stream in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                stream.close()
 
     def close(self):
         """End everything, at the end of the notebook."""
         self.stop()
-        if self.scratch:
-            shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _give(self, value):
         """Encode an argument that is no plain data."""
@@ -183,7 +229,22 @@ class Worker:
             return ["callback", len(self.callbacks) - 1]
 
     def _take(self, kind, content):
-        return Function(self, *content) if kind == "function" else wire.Opaque(kind)
+        if kind != "function":
+            return wire.Opaque(str(kind))
+        key, name = content
+        return Function(self, str(key), str(name))
+
+
+def handed_in(folder):
+    """Return the files below `folder`, {relative path: base64}, smaller ones first, up to `FILES` bytes together."""
+    found, size = {}, 0
+    paths = [p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()]
+    for path in sorted(paths, key=lambda p: (p.stat().st_size, p)):
+        size += path.stat().st_size
+        if size > FILES:
+            break
+        found[path.relative_to(folder).as_posix()] = base64.b64encode(path.read_bytes()).decode()
+    return found
 
 
 def names_of(source):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_coursework import COURSEWORK
+from test_sets import COURSEWORK
 
 import gpt2lessons
 

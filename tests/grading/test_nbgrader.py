@@ -10,8 +10,8 @@ import zipfile
 
 import nbformat
 import pytest
-from coursework import hostile
-from test_coursework import COURSEWORK, HIDDEN, SETS, SOLUTION, answers, cells, changed, kind, model_answer
+from answers import hostile
+from test_sets import COURSEWORK, HIDDEN, SETS, SOLUTION, answers, cells, changed, kind, model_answer
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install gpt2lessons[grading]")
 

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from coursework import hostile
+from answers import hostile
 
-COURSEWORK = Path(__file__).parent.parent / "notebooks" / "coursework"
+COURSEWORK = Path(__file__).parents[2] / "notebooks" / "coursework"
 SETS = sorted(path.stem for path in COURSEWORK.glob("source/*/*.ipynb"))
 SOLUTION = re.compile(r"^ *### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION\n?", re.S | re.M)
 HIDDEN = re.compile(r"^ *### BEGIN HIDDEN TESTS\n(.*?)^ *### END HIDDEN TESTS\n?", re.S | re.M)
@@ -30,7 +30,7 @@ def model_answer(name, question):
 
 
 def answers(name):
-    return importlib.import_module(f"coursework.{name}").ANSWERS
+    return importlib.import_module(f"answers.{name}").ANSWERS
 
 
 def changed(name, question, changes):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from test_coursework import COURSEWORK
+from test_sets import COURSEWORK
 from test_coursework_isolation import LINUX
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed: pip install gpt2lessons[grading]")
