@@ -9,7 +9,6 @@ is graded already is left as it is, unless what was handed in has changed or `--
 
 import ast
 import codecs
-import contextlib
 import glob
 import hashlib
 import json
@@ -20,8 +19,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import psutil
 
 from gpt2lessons.grading import sandbox
 from gpt2lessons.grading.names import copies_in, notebook_in
@@ -87,7 +84,7 @@ class Grading:
             try:
                 log = process.communicate(timeout=60 * self.minutes * self.patience)[0].decode("utf8", "replace")
             except subprocess.TimeoutExpired:
-                end(process)
+                sandbox.end(process)
                 return f"not finished after {self.minutes * self.patience:g} minutes"
             finally:
                 self.running.discard(process)
@@ -103,19 +100,7 @@ class Grading:
     def stop(self):
         """End what is running."""
         for process in list(self.running):
-            end(process)
-
-
-def end(process):
-    """End a grading, with its kernel and with what the student's code has started."""
-    tree = []
-    with contextlib.suppress(psutil.Error):
-        tree = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    for child in tree:
-        with contextlib.suppress(psutil.Error):
-            child.kill()
-    process.wait()
+            sandbox.end(process)
 
 
 def digest_of(folder):

@@ -9,6 +9,7 @@ an exhausted memory costs the question that it belongs to and no other.
 The other classes are small steps of nbgrader's, made to bear what students hand in.
 """
 
+import html
 import os
 import shutil
 from pathlib import Path
@@ -26,14 +27,14 @@ from gpt2lessons.grading.supervisor import names_of
 TAGS = "p br hr h1 h2 h3 h4 h5 h6 div span pre table thead tbody tr th td del sup sub dl dt dd details summary"
 
 
-def safe_html(html):
+def safe_html(page):
     """Return what a page may show of a student's text: no scripts, pictures or frames, and links as text only.
 
     The formgrader shows it on the server that holds the teacher's files; nbconvert's `clean_html` knows too few tags.
     """
     tags = bleach.ALLOWED_TAGS | set(TAGS.split())
     attributes = {"*": ["class", "id"], "a": ["href"]}
-    return bleach.Cleaner(tags=tags, attributes=attributes, filters=[LinksAsText]).clean(html)
+    return bleach.Cleaner(tags=tags, attributes=attributes, filters=[LinksAsText]).clean(page)
 
 
 class LinksAsText(Filter):
@@ -53,7 +54,7 @@ class LinksAsText(Filter):
             else:
                 address = leads_to.pop() if leads_to else ""
                 if address:
-                    yield {"type": "Characters", "data": f" ({address})"}
+                    yield {"type": "Characters", "data": f" ({html.unescape(address)})"}
                 yield token
 
 

@@ -22,6 +22,8 @@ import tempfile
 import uuid
 from pathlib import Path
 
+import psutil
+
 INSIDE = Path(__file__).resolve().parent / "inside"
 PACKAGE = INSIDE.parent.parent
 KINDS = ("bubblewrap", "container", "none")
@@ -90,9 +92,17 @@ def _popen(command, **more):
     return subprocess.Popen(command, **pipes, **more)
 
 
-def _end(process):
+def end(process):
+    """End a process that this one has started, and all that it has started; return when they are gone."""
+    tree = []
+    with contextlib.suppress(psutil.Error):
+        tree = psutil.Process(process.pid).children(recursive=True)
     process.kill()
+    for child in tree:
+        with contextlib.suppress(psutil.Error):
+            child.kill()
     process.wait()
+    psutil.wait_procs(tree, timeout=10)
 
 
 def _open(command):
@@ -100,24 +110,24 @@ def _open(command):
     scratch = tempfile.mkdtemp(prefix="student")
     process = _popen(command, cwd=scratch, start_new_session=True)
 
-    def end():
-        if hasattr(os, "killpg"):
+    def close():
+        if hasattr(os, "killpg"):  # also those whose parent has ended
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-        _end(process)
+        end(process)
         shutil.rmtree(scratch, ignore_errors=True)
 
-    return process, end
+    return process, close
 
 
 def _container(command, name):
     process = _popen(command)
 
-    def end():
+    def close():
         subprocess.run([_client(), "kill", name], capture_output=True, check=False)
-        _end(process)
+        end(process)
 
-    return process, end
+    return process, close
 
 
 def _bubblewrap(command):
@@ -130,7 +140,7 @@ def _bubblewrap(command):
             file.write(program)
         process = _popen(bubblewrap(command, reading), pass_fds=[reading])
         os.close(reading)
-    return process, lambda: _end(process)
+    return process, lambda: end(process)
 
 
 def container(command, name, memory_mb=3000):

@@ -10,6 +10,7 @@ import builtins
 import contextlib
 import pickle
 import queue
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from gpt2lessons.grading import sandbox
 from gpt2lessons.grading.inside import wire
 
 STARTS = 12  # of one submission's process: who ends it more often has had enough chances
+START_SECONDS = 120  # of processor time, for the start of the process and for each given cell
 FAR = 5  # how many times longer than its processor time a question may take by the clock
 LOOK = 0.2  # seconds between two looks at the processor time
 FILES = 10 << 20  # bytes of all files that were handed in beside the notebook
@@ -55,9 +57,10 @@ class Worker:
         self.process, self.starts, self.number, self.pending = None, 0, 0, []
         self.question()
 
-    def question(self):
+    def question(self, seconds=None):
         """Begin another question, with its own time."""
-        self.processor_left, self.clock_left = self.seconds, FAR * self.seconds * self.patience
+        self.processor_left = seconds or self.seconds
+        self.clock_left = FAR * self.processor_left * self.patience
 
     def given(self, source):
         """Run a locked cell in the student's process too, while the grading kernel runs it itself."""
@@ -116,8 +119,11 @@ class Worker:
     def _ask(self, question):
         if self.process is None:
             self._start()
-        while self.pending:
+        left = self.processor_left, self.clock_left
+        while self.pending:  # no question pays for what is given
+            self.question(START_SECONDS)
             self._reply(self.pending.pop(0))
+        self.processor_left, self.clock_left = left
         return self._reply(self._send(question))
 
     def _send(self, question):
@@ -131,7 +137,7 @@ class Worker:
 
     def _reply(self, number):
         """Return the reply to question `number`; charge what it takes to the question that is being graded."""
-        begun, spent, next_look = time.monotonic(), self._spent(), 0.0
+        begun, spent, next_look, used = time.monotonic(), self._spent(), 0.0, 0.0
         while True:
             try:
                 reply = self.replies.get(timeout=LOOK)
@@ -190,8 +196,10 @@ class Worker:
         self._write({"files": handed_in(self.folder)})
         cells, self.cells, left = self.cells, [], (self.processor_left, self.clock_left)
         for source in cells:  # they ran before: the present question does not pay for them
-            self.question()
+            self.question(START_SECONDS)
             self._cell(source)
+        if self.process is None:  # this time the last one did not end well
+            self._start()
         self.processor_left, self.clock_left = left
 
     def stop(self):
@@ -200,16 +208,19 @@ class Worker:
             return
         self.process, process, self.pending = None, self.process, []
         self.end()
-        end = time.monotonic() + 10
-        while self.listener.is_alive() and time.monotonic() < end:
-            with contextlib.suppress(queue.Empty):  # until nobody holds the other end of the pipe any more
+        while self.listener.is_alive():  # it may wait for room; nobody holds the other end of its pipe any more
+            with contextlib.suppress(queue.Empty):
                 self.replies.get(timeout=0.02)
         for stream in (process.stdin, process.stdout):
             with contextlib.suppress(OSError):
                 stream.close()
 
     def close(self):
-        """End everything, at the end of the notebook."""
+        """End everything, at the end of the notebook; a process that ends by itself has its time counted."""
+        if self.process is not None:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                self.process.stdin.close()
+                self.process.wait(timeout=2)
         self.stop()
 
     def _give(self, value):
