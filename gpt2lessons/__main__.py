@@ -38,9 +38,10 @@ def main(arguments=None):
         if run is train and arguments[:1] == ["train"]:  # it needs torch, which `doctor` may have to miss
             _add_training(command)
         if run in (train, heldout):
-            command.add_argument(
-                "--corpus", type=Path, required=True, help="folders of .txt files; heldout/ is kept out"
-            )
+            several = {"type": Path, "nargs": "+", "metavar": "PATH"}
+            where = "folders or archives of .txt files; heldout/ and validation/ in them are kept out"
+            command.add_argument("--corpus", required=True, help=where, **several)
+            command.add_argument("--heldout", help="more to measure on: books by authors not in the corpus", **several)
         if run is heldout:
             command.add_argument("--model", default="gpt2-mini", help="what gl.load() takes (default: gpt2-mini)")
         if run in (site, kaggle, train):
@@ -110,6 +111,7 @@ def train(options):
     config = make_mini.sizes(options.n_layer, options.n_head, options.n_embd, options.n_positions)
     more = {"start": options.start, "version": options.version, "device": options.device}
     shares = dict(options.share) if options.share else None
+    more |= {"heldout": options.heldout, "validation": options.validation}
     try:
         report = make_mini.train(options.corpus, options.out, recipe, config=config, shares=shares, **more)
     except (ValueError, FloatingPointError) as error:
@@ -118,16 +120,21 @@ def train(options):
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on after the state that was last saved in {options.out}.")
         return 130
-    print(*make_mini.table(report["heldout"]), sep="\n")
+    print(*make_mini.table(report), sep="\n")
     return 0
 
 
 def heldout(options):
-    """Print how well a model predicts the texts of a corpus's folder `heldout`, beside what it has to beat."""
+    """Print how well a model predicts texts that were kept out of a corpus, beside what it has to beat."""
     from gpt2lessons import load
     from gpt2lessons.training import make_mini
 
-    print(*make_mini.table(make_mini.measure(load(options.model), options.corpus)), sep="\n")
+    try:
+        report = make_mini.measure(load(options.model), options.corpus, heldout=options.heldout)
+    except (ValueError, ConnectionError) as error:
+        print(error)
+        return 2
+    print(*make_mini.table(report), sep="\n")
     return 0
 
 
@@ -184,6 +191,8 @@ def _add_training(command):
         kind = {"type": int, "default": size.default, "help": f"(default: {size.default})"}
         command.add_argument(f"--{name.replace('_', '-')}", **kind)
     command.add_argument("--start", help="begin with this model's weights, not with random ones: gpt2-mini or a folder")
+    several = {"type": Path, "nargs": "+", "metavar": "PATH"}
+    command.add_argument("--validation", help="texts to look at meanwhile, with --validate-every N", **several)
     command.add_argument("--share", action="append", type=_share, metavar="PART=FIRST:LAST", help="share of the rows")
     command.add_argument("--version", default="own", help="what the model will call itself")
     command.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")

@@ -4,6 +4,8 @@ The course scores and continues text with a `LanguageModel`, with our own GPT-2,
 any function. Here, and only here, they become the same thing.
 """
 
+import contextlib
+
 import torch
 
 
@@ -21,15 +23,8 @@ def logits_function(model):
         )
 
     def logits_of(input_ids):
-        training = isinstance(network, torch.nn.Module) and network.training
-        if training:
-            network.eval()
-        try:
-            with torch.no_grad():
-                output = network(input_ids)
-        finally:
-            if training:
-                network.train()
+        with evaluating(network), torch.no_grad():
+            output = network(input_ids)
         logits = getattr(output, "logits", output)
         if not isinstance(logits, torch.Tensor) or logits.ndim != 3 or logits.shape[:2] != input_ids.shape:
             shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
@@ -39,6 +34,19 @@ def logits_function(model):
     return logits_of
 
 
+@contextlib.contextmanager
+def evaluating(network):
+    """Put `network` into evaluation mode (no dropout) for a while; it gets its own mode back, whatever happens."""
+    if not isinstance(network, torch.nn.Module) or not network.training:
+        yield
+        return
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train()
+
+
 def network_of(model):
     """Return what computes: the own GPT-2 of a `LanguageModel`, anything else as it is."""
     return model.scratch if hasattr(type(model), "scratch") else model
@@ -46,11 +54,33 @@ def network_of(model):
 
 def context_length(model):
     """Return how many tokens `model` can read at once, `n_positions`, or None where nothing limits it."""
+    return _configured(model, "n_positions")
+
+
+def vocabulary_size(model):
+    """Return how many token ids `model` knows, or None where it does not say."""
     inner = model.model if hasattr(type(model), "scratch") else model
-    return getattr(getattr(inner, "config", None), "n_positions", None)
+    return _configured(model, "vocab_size") or getattr(inner, "vocab_size", None)
 
 
 def beginning_token(model):
     """Return the id that stands before a text (`<|endoftext|>` in GPT-2), or None if `model` does not know one."""
+    return _configured(model, "bos_token_id")
+
+
+def end_token(model):
+    """Return the id that ends a text (`<|endoftext|>` in GPT-2), or None if `model` does not know one."""
+    token = _configured(model, "eos_token_id")
+    return token[0] if isinstance(token, list) else token
+
+
+def device_of(model):
+    """Return the device on which the weights of `model` lie, or None where it has none (a function)."""
     inner = model.model if hasattr(type(model), "scratch") else model
-    return getattr(getattr(inner, "config", None), "bos_token_id", None)
+    weights = next(inner.parameters(), None) if isinstance(inner, torch.nn.Module) else None
+    return None if weights is None else weights.device
+
+
+def _configured(model, name):
+    inner = model.model if hasattr(type(model), "scratch") else model
+    return getattr(getattr(inner, "config", None), name, None)

@@ -18,6 +18,12 @@ def digest(path, *, git=False):
     return found.hexdigest()
 
 
+def demand(folder, what):
+    """Raise `ValueError` if a file of `folder` is not as its SHA256SUMS says; `what`: "the model is", for example."""
+    if found := faults(folder):
+        raise ValueError(f"{what} not as it should be: {found[0]}. Install the course again.")
+
+
 def faults(folder):
     """Return a sentence for each file that `folder`/SHA256SUMS lists and that is missing or damaged; [] if none is."""
     sentences = []

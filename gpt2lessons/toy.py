@@ -41,11 +41,11 @@ class ToyModel:
         return len(self.words)
 
     def __call__(self, input_ids):
-        """Return the logits (B, T, V), float32: the log-probabilities of the next word after each position."""
+        """Return the logits (B, T, V), float64: the log-probabilities of the next word after each position."""
         if input_ids.ndim != 2 or input_ids.shape[1] == 0:
             raise ValueError(f"input_ids must have shape (B, T) with T >= 1, not {tuple(input_ids.shape)}")
         rows = [[self._at(row[: t + 1]) for t in range(len(row))] for row in map(self._ids, input_ids.tolist())]
-        return torch.tensor(rows, dtype=torch.float64).log().float()
+        return torch.tensor(rows, dtype=torch.float64).log()
 
     def encode(self, text):
         """Return the ids of the words in `text`, LongTensor (1, T)."""

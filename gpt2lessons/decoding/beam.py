@@ -2,6 +2,9 @@
 
 The rules are those of transformers' `generate(num_beams=…)`, so that hypotheses and scores equal its own. Diverse beam
 search (Vijayakumar et al. 2018), which that library has given up, is the same search in several groups.
+
+The equality holds from two beams on. With one, transformers runs greedy search, whose repetition penalty changes
+logits; a beam of one penalises log-probabilities, as every beam search does, so that texts can differ.
 """
 
 import math
@@ -9,11 +12,14 @@ from dataclasses import dataclass
 
 import torch
 
-from gpt2lessons.decoding.processors import ban_repeated_ngrams, penalize_repetition
+from gpt2lessons.adapters import vocabulary_size
+from gpt2lessons.decoding.arguments import check_whole
+from gpt2lessons.decoding.processors import SETTINGS
 from gpt2lessons.decoding.search_tree import Hypothesis, SearchTree
-from gpt2lessons.decoding.stepper import Stepper, check_prompt
+from gpt2lessons.decoding.stepper import Stepper, check_ids_of_prompt, check_prompt, read_ends
 
-_ALL_UP_TO = 100  # candidates of a step and group; of more than these, only the considered ones are recorded
+# candidates of a step and group; of more than these, only the considered ones are recorded
+_ALL_UP_TO = 100
 
 
 @dataclass
@@ -31,7 +37,9 @@ class BeamResult:
     @property
     def sequences(self):
         """The hypotheses' ids, without left padding, as a LongTensor (number, longest); -1 after the end."""
-        return torch.nn.utils.rnn.pad_sequence([h.ids for h in self.hypotheses], batch_first=True, padding_value=-1)
+        return torch.nn.utils.rnn.pad_sequence(
+            [h.ids for h in self.hypotheses], batch_first=True, padding_value=-1
+        )
 
 
 @torch.no_grad()
@@ -62,7 +70,8 @@ def beam_search(
     the score sum / length ** `length_penalty`; the best `num_beams` that do not end are searched on. Once `num_beams`
     are finished the search may stop: at once if `early_stopping` is True; if False, when the best open one, scored at
     its present length, is no better than the worst finished; if "never", when it could not be better at any length.
-    `num_return_sequences` are returned for each prompt, or as many as there are.
+    `repetition_penalty` and `no_repeat_ngram_size` are those of `processors`. `num_return_sequences` are
+    returned for each prompt, or as many as there are.
 
     With `num_beam_groups` the beams are shared out among groups that choose in turn; at each step a candidate is put
     back by `diversity_penalty` for every beam of an earlier group that took the same token. That decides what is kept;
@@ -70,147 +79,238 @@ def beam_search(
 
     Raises ValueError or TypeError for settings outside these ranges and for texts longer than the context.
     """
+    # 1. check
     check_prompt(model, input_ids, attention_mask, max_new_tokens)
+    ends = set(read_ends(eos_token_id, vocabulary_size(model)))
+    _check_beams(num_beams, num_return_sequences, num_beam_groups)
+    _check_scores(length_penalty, early_stopping, diversity_penalty)
+    penalty, ban = SETTINGS["repetition_penalty"], SETTINGS["no_repeat_ngram_size"]
+    penalty.check(repetition_penalty)
+    ban.check(no_repeat_ngram_size)
+    rules = _Rules(
+        num_beams // num_beam_groups, length_penalty, early_stopping, ends, max_new_tokens
+    )
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-    eos = _check_eos(eos_token_id)
-    _check_settings(num_beams, num_return_sequences, length_penalty, early_stopping, num_beam_groups, diversity_penalty)
+
+    # 2. search each prompt by itself, without its padding
     result = BeamResult([], [])
     for row, (ids, real) in enumerate(zip(input_ids, mask, strict=True)):
         prompt = ids[real.bool()][None]
         tree = SearchTree(tuple(prompt[0].tolist()), num_beams, length_penalty)
-        rules = (num_beams // num_beam_groups, length_penalty, early_stopping, eos, max_new_tokens)
-        groups = running = [_Group(g, tree, *rules, ids.device) for g in range(num_beam_groups)]
-        stepper = Stepper(model, prompt, max_length=prompt.shape[1] + max_new_tokens, use_cache=use_cache)
+        groups = [_Group(number, tree, rules) for number in range(num_beam_groups)]
+        longest = prompt.shape[1] + max_new_tokens
+        texts = Stepper(model, prompt, max_length=longest, use_cache=use_cache)
+
+        # 3. step by step: read, rank and choose, group after group
+        running = groups
         while running:
-            # at first there is one text, the prompt, which all groups share; later each beam is a row
-            shared = not tree.nodes
+            shared = (
+                not tree.nodes
+            )  # at first there is one text, the prompt, which all groups share
             if not shared:
-                stepper.select(ids.new_tensor([source for group in running for source in group.sources]))
-                stepper.add(ids.new_tensor([node.token for group in running for node in group.nodes]))
-            log_probs, texts = stepper.read().float().log_softmax(-1), stepper.ids
-            tree.rows += len(texts)
-            scores = penalize_repetition(log_probs, texts, repetition_penalty) if repetition_penalty != 1 else log_probs
-            allowed = ban_repeated_ngrams(scores, texts, no_repeat_ngram_size)
-            taken, start = torch.zeros_like(log_probs[0]), 0
+                texts.select(
+                    ids.new_tensor([source for group in running for source in group.sources])
+                )
+                texts.add(ids.new_tensor([beam.token for group in running for beam in group.beams]))
+            log_probs = texts.read().log_softmax(-1)
+            check_ids_of_prompt(prompt, log_probs.shape[1])
+            tree.rows += len(log_probs)
+            scores = penalty.apply(log_probs, texts.ids, repetition_penalty)
+            allowed = ban.apply(scores, texts.ids, no_repeat_ngram_size)
+
+            taken = torch.zeros_like(log_probs[0])  # how often earlier groups took each token
+            start = 0
             for group in running:
-                end = start + len(group.nodes)
-                layers = [x[start:end] for x in (log_probs, scores, allowed)]
-                for node in group.advance(*layers, diversity_penalty * taken, start):
+                rows = slice(start, start + len(group.beams))
+                chosen = group.advance(
+                    _Step(log_probs[rows], scores[rows], allowed[rows], diversity_penalty * taken),
+                    first_row=start,
+                )
+                for node in chosen:
                     taken[node.token] += 1
-                start = 0 if shared else end
+                start = 0 if shared else rows.stop
             running = [group for group in running if not group.stopped]
+
+        # 4. the best of all groups
         tree.stopped = groups[0].stopped
-        finished = sorted((node for group in groups for node in group.finished), key=lambda n: -n.score)
-        result.hypotheses += [_hypothesis(node, prompt[0], row) for node in finished[:num_return_sequences]]
+        finished = sorted((n for group in groups for n in group.finished), key=lambda n: -n.score)
+        result.hypotheses += [
+            _hypothesis(n, prompt[0], row) for n in finished[:num_return_sequences]
+        ]
         result.trees.append(tree)
     return result
 
 
+@dataclass(frozen=True)
+class _Rules:
+    """What holds for every group of a search."""
+
+    size: int  # beams of a group
+    length_penalty: float
+    early_stopping: bool | str
+    ends: set
+    max_new_tokens: int
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a group sees at one step, each (beams, V) but the last, (V,): the model's log-probabilities,
+    those after the repetition penalty, those after the ban, and what earlier groups' choices cost."""
+
+    log_probs: torch.Tensor
+    scores: torch.Tensor
+    allowed: torch.Tensor
+    handicap: torch.Tensor
+
+
 class _Group:
-    """Beams that compete with each other: all of them, or one group of a diverse beam search."""
+    """Beams that compete with each other: all of them, or one group of a diverse beam search.
 
-    def __init__(self, number, tree, size, length_penalty, early_stopping, eos, max_new_tokens, device):
-        self.number, self.tree, self.size, self.eos = number, tree, size, eos
-        self.length_penalty, self.early_stopping, self.max_new_tokens = length_penalty, early_stopping, max_new_tokens
-        self.nodes, self.sources, self.totals = [None], [], torch.zeros(1, device=device)
-        self.step, self.finished, self.stopped = 0, [], ""
+    `beams`: the open hypotheses' last candidates (None: the prompt); `totals` (beams,); `sources`: the
+    row that each came from; `finished`: the best that have ended, best first; `stopped`: why, or "".
+    """
 
-    def advance(self, log_probs, scores, allowed, handicap, start):
-        """Take one step: rank all candidates, finish, keep and drop; return the finished and the kept ones.
+    def __init__(self, number, tree, rules):
+        self.number = number
+        self.tree = tree
+        self.rules = rules
+        self.beams = [None]
+        self.totals = torch.zeros(1, device="cpu")
+        self.sources = []
+        self.step = 0
+        self.finished = []
+        self.stopped = ""
 
-        `log_probs`, `scores`, `allowed` (beams, V): the model's, after the repetition penalty, after the ban.
-        """
+    def advance(self, step, *, first_row):
+        """Take one step: rank, share out, note the banned; return the candidates that were chosen."""
         self.step += 1
-        totals = self.totals[:, None] + scores
-        ranking = (self.totals[:, None] + allowed - handicap).flatten()
+        totals = self.totals.to(step.scores)[:, None] + step.scores
+        ranking = (self.totals.to(step.scores)[:, None] + step.allowed - step.handicap).flatten()
+        order, considered = self._rank(ranking)
+        kept, ended = self._share_out(order, considered, step, totals)
+        self._note_banned(order, ranking, step, totals)
+        self._finish(ended)
+        self._keep(kept, totals, first_row)
+        self.stopped = self._why_stop()
+        return ended + self.beams
+
+    def _rank(self, ranking):
+        """Return the places of the best candidates, best first, and how many of them are considered."""
         available = int(ranking.isfinite().sum())
         # with one end token, twice as many as there are beams always leave enough that do not end
-        considered = min(max(2, 1 + len(self.eos)) * self.size, available)
-        order = ranking.topk(available if available <= _ALL_UP_TO else considered).indices.tolist()
-        last, kept, ended = self.step == self.max_new_tokens, [], []
+        considered = min(max(2, 1 + len(self.rules.ends)) * self.rules.size, available)
+        recorded = available if available <= _ALL_UP_TO else considered
+        return ranking.topk(recorded).indices.tolist(), considered
+
+    def _share_out(self, order, considered, step, totals):
+        """Give each candidate its fate; return the kept ones as (beam, token, node), and the finished."""
+        size, last = self.rules.size, self.step == self.rules.max_new_tokens
+        kept, ended = [], []
         for rank, place in enumerate(order, start=1):
             beam, token = divmod(place, totals.shape[1])
-            node, ends = self._add(beam, token, log_probs, totals, rank), token in self.eos
-            if rank <= self.size and (ends or last):
-                node.finish(self.length_penalty, ends)
+            node = self._record(beam, token, step, totals, rank)
+            ends = token in self.rules.ends
+            if rank <= size and (ends or last):
+                node.finish(self.rules.length_penalty, ends)
                 ended.append(node)
-            elif rank <= considered and len(kept) < self.size and not (ends or last):
-                node.keep(self.size)
+            elif rank <= considered and len(kept) < size and not (ends or last):
+                node.keep(size)
                 kept.append((beam, token, node))
             else:
-                node.prune(self.size, ends, last)
-        # whatever would have been at least as good as the last that is kept or finished, had it been allowed
-        worst = ranking[order[min(self.size, len(order)) - 1]] if order else -torch.inf
-        banned = totals.isfinite() & ~allowed.isfinite() & (totals - handicap >= worst)
-        for beam, token in banned.nonzero().tolist()[:_ALL_UP_TO]:
-            self._add(beam, token, log_probs, totals, None).ban()
-        self.finished = sorted(self.finished + ended, key=lambda n: -n.score)
-        for node in self.finished[self.size :]:
-            node.reason += "; not among the best that are finished"
-        del self.finished[self.size :]
-        beams, tokens = [k[0] for k in kept], [k[1] for k in kept]
-        self.nodes, self.totals = [k[2] for k in kept], totals[beams, tokens]
-        self.sources = [start + beam for beam in beams]
-        self.stopped = self._why_stop()
-        return ended + self.nodes
+                node.prune(size, ends, last)
+        return kept, ended
 
-    def _add(self, beam, token, log_probs, totals, rank):
-        log_prob, total = log_probs[beam, token].item(), totals[beam, token].item()
-        place = {"step": self.step, "parent": self.nodes[beam], "token": token, "rank": rank, "group": self.number}
-        return self.tree.add(**place, log_prob=log_prob, total=total)
+    def _note_banned(self, order, ranking, step, totals):
+        """Record what would have been at least as good as the last chosen, had the ban allowed it."""
+        worst = -torch.inf
+        if order:
+            worst = ranking[order[min(self.rules.size, len(order)) - 1]]
+        banned = totals.isfinite() & ~step.allowed.isfinite() & (totals - step.handicap >= worst)
+        for beam, token in banned.nonzero().tolist()[:_ALL_UP_TO]:
+            self._record(beam, token, step, totals, rank=None).ban()
+
+    def _finish(self, ended):
+        """Keep the best `size` of all that have finished."""
+        ranked = sorted(self.finished + ended, key=lambda node: -node.score)
+        for node in ranked[self.rules.size :]:
+            node.reason += "; not among the best that are finished"
+        self.finished = ranked[: self.rules.size]
+
+    def _keep(self, kept, totals, first_row):
+        """Make the kept candidates the open hypotheses."""
+        beams = [beam for beam, _, _ in kept]
+        tokens = [token for _, token, _ in kept]
+        self.beams = [node for _, _, node in kept]
+        self.totals = totals[beams, tokens]
+        self.sources = [first_row + beam for beam in beams]
+
+    def _record(self, beam, token, step, totals, rank):
+        return self.tree.add(
+            step=self.step,
+            parent=self.beams[beam],
+            token=token,
+            log_prob=step.log_probs[beam, token].item(),
+            total=totals[beam, token].item(),
+            rank=rank,
+            group=self.number,
+        )
 
     def _why_stop(self):
         """Return the reason in words, "" to go on."""
-        if self.step == self.max_new_tokens:
+        rules = self.rules
+        if self.step == rules.max_new_tokens:
             return "the length limit is reached"
-        if not self.nodes:
+        if not self.beams:
             return "no candidate is left to go on with"
-        if len(self.finished) < self.size:
+        if len(self.finished) < rules.size:
             return ""
-        if self.early_stopping is True:
-            return f"early_stopping=True, and {self.size} are finished"
-        longest = self.early_stopping == "never" and self.length_penalty > 0
-        length = self.max_new_tokens if longest else self.step
-        best, worst = self.totals.max().item() / length**self.length_penalty, self.finished[-1].score
+        if rules.early_stopping is True:
+            return f"early_stopping=True, and {rules.size} are finished"
+        longest = rules.early_stopping == "never" and rules.length_penalty > 0
+        length = rules.max_new_tokens if longest else self.step
+        best = self.totals.max().item() / length**rules.length_penalty
+        worst = self.finished[-1].score
         if best > worst:
             return ""
-        return f"the best open one would score {best:.2f} at {length} tokens, the worst finished has {worst:.2f}"
+        return (
+            f"the best open one would score {best:.2f} at {length} tokens, "
+            f"the worst finished has {worst:.2f}"
+        )
 
 
 def _hypothesis(node, prompt, row):
     new = prompt.new_tensor(node.new_ids(), dtype=torch.long)
-    log_prob = math.fsum(n.log_prob for n in node.path())
+    log_prob = math.fsum(each.log_prob for each in node.path())
     return Hypothesis(torch.cat([prompt, new]), new, log_prob, node.score, row, node)
 
 
-def _check_eos(eos_token_id):
-    several = [] if eos_token_id is None else eos_token_id
-    return {_whole(i, "eos_token_id", 0) for i in ([several] if isinstance(several, int) else several)}
-
-
-def _check_settings(
-    num_beams, num_return_sequences, length_penalty, early_stopping, num_beam_groups, diversity_penalty
-):
-    _whole(num_beams, "num_beams", 1)
-    _whole(num_return_sequences, "num_return_sequences", 1)
-    _whole(num_beam_groups, "num_beam_groups", 1)
+def _check_beams(num_beams, num_return_sequences, num_beam_groups):
+    check_whole(num_beams, "num_beams", 1)
+    check_whole(num_return_sequences, "num_return_sequences", 1)
+    check_whole(num_beam_groups, "num_beam_groups", 1)
     if num_return_sequences > num_beams:
         raise ValueError(
-            f"num_return_sequences={num_return_sequences}, but {num_beams} beams find at most {num_beams} texts: "
-            "ask for fewer, or search with more beams"
+            f"num_return_sequences={num_return_sequences}, but {num_beams} beams find at most "
+            f"{num_beams} texts: ask for fewer, or search with more beams."
         )
     if num_beams % num_beam_groups:
-        raise ValueError(f"{num_beams} beams cannot be shared out evenly among num_beam_groups={num_beam_groups}")
-    for name, value in {"length_penalty": length_penalty, "diversity_penalty": diversity_penalty}.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"{name} should be a finite number, not {value!r}")
+        raise ValueError(
+            f"{num_beams} beams cannot be shared out evenly among num_beam_groups={num_beam_groups}."
+        )
+
+
+def _check_scores(length_penalty, early_stopping, diversity_penalty):
+    penalties = {"length_penalty": length_penalty, "diversity_penalty": diversity_penalty}
+    for name, value in penalties.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value):
+            raise ValueError(f"{name}={value!r} is not allowed: it is a finite number.")
     if diversity_penalty < 0:
-        raise ValueError(f"diversity_penalty should be 0 or more, not {diversity_penalty}: below 0 it rewards sameness")
-    if early_stopping not in (True, False) and early_stopping != "never":
-        raise ValueError(f'early_stopping should be True, False or "never", not {early_stopping!r}')
-
-
-def _whole(value, name, least):
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} should be a whole number of at least {least}, not {value!r}")
-    return value
+        raise ValueError(
+            f"diversity_penalty={diversity_penalty} is not allowed: it is 0 or more; below 0 it would "
+            "reward sameness."
+        )
+    if early_stopping is not True and early_stopping is not False and early_stopping != "never":
+        raise ValueError(
+            f'early_stopping={early_stopping!r} is not allowed: it is True, False or "never".'
+        )

@@ -3,13 +3,13 @@
 A draft has to be cheap and often right. Neither of these needs a second model, so they work with whatever is loaded.
 """
 
-import math
 from dataclasses import replace
 
 import torch
 from torch import nn
 
 from gpt2lessons.adapters import network_of
+from gpt2lessons.decoding.arguments import check_whole
 from gpt2lessons.gpt2 import GPT2
 
 
@@ -42,11 +42,18 @@ def early_exit(model, n_layer, input_ids=None):
     """
     network = network_of(model)
     if not isinstance(network, GPT2):
-        raise TypeError(f"early_exit takes a LanguageModel or our GPT2, not {type(network).__name__}.")
+        raise TypeError(
+            f"early_exit takes a LanguageModel or our GPT2, not {type(network).__name__}."
+        )
     check_whole(n_layer, "n_layer", 1, network.config.n_layer)
     with torch.device("meta"):  # a frame without memory: all its parts are the model's own
         draft = GPT2(replace(network.config, n_layer=n_layer))
-    draft.wte, draft.wpe, draft.h, draft.ln_f = network.wte, network.wpe, network.h[:n_layer], network.ln_f
+    draft.wte, draft.wpe, draft.h, draft.ln_f = (
+        network.wte,
+        network.wpe,
+        network.h[:n_layer],
+        network.ln_f,
+    )
     if input_ids is not None:
         draft.ln_f = nn.Sequential(_fit(network, n_layer, input_ids), network.ln_f)
     return draft.eval()
@@ -63,15 +70,10 @@ def _fit(network, n_layer, input_ids):
     early, late = early - (mean := early.mean(0)), late - (goal := late.mean(0))
     gram = early.T @ early
     # a little ridge: with fewer tokens than n_embd the map would not be unique
-    gram += 1e-4 * gram.diagonal().mean() * torch.eye(len(gram))
-    layer = nn.Linear(early.shape[1], early.shape[1])
+    gram += (
+        1e-4 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    )
+    layer = nn.Linear(early.shape[1], early.shape[1], dtype=early.dtype, device=early.device)
     layer.weight.copy_(torch.linalg.solve(gram, early.T @ late).T)
     layer.bias.copy_(goal - layer.weight @ mean)
     return layer.requires_grad_(False)
-
-
-def check_whole(value, name, least, most=math.inf):
-    """Raise `ValueError` unless `value` is a whole number from `least` to `most`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        span = f"at least {least}" if most == math.inf else f"{least} to {most}"
-        raise ValueError(f"{name}={value!r} is not allowed: it is a whole number, {span}.")

@@ -2,18 +2,20 @@
 
 The rule is that of Leviathan, Kalman and Matias (2023, algorithm 1) and Chen and others (2023, algorithm 2): where the
 target gives the guessed token the probability p and the draft gave it q, keep it with probability min(1, p/q);
-otherwise draw from what p has more than q, and start again. What comes out follows the target's law exactly, however
-bad the draft is. Greedy search is the special case in which p puts everything on one token.
+otherwise draw from what p has more than q, and start again. What comes out follows the target's distribution exactly,
+however bad the draft is. Greedy search is the special case in which p puts everything on one token.
 """
 
 from dataclasses import dataclass
 
 import torch
 
-from gpt2lessons.adapters import logits_function, network_of
+from gpt2lessons.adapters import device_of, logits_function, network_of, vocabulary_size
 from gpt2lessons.decoding import processors
-from gpt2lessons.decoding.drafts import PromptLookup, check_whole, early_exit
-from gpt2lessons.decoding.stepper import check_prompt
+from gpt2lessons.decoding.arguments import check_generator, check_whole
+from gpt2lessons.decoding.drafts import PromptLookup, early_exit
+from gpt2lessons.decoding.settings import active_settings, with_signature
+from gpt2lessons.decoding.stepper import check_prompt, read_ends
 
 __all__ = [
     "PromptLookup",
@@ -64,6 +66,7 @@ class Speculated:
         return self.new_tokens.shape[1] / self.model_calls
 
 
+@with_signature(sampling=True)
 @torch.no_grad()
 def speculate(
     model,
@@ -73,19 +76,18 @@ def speculate(
     max_new_tokens,
     num_assistant_tokens=4,
     do_sample=False,
-    temperature=1.0,
-    top_k=None,
-    top_p=None,
     eos_token_id=None,
     generator=None,
     use_cache=True,
+    **settings,
 ):
-    """Continue one text `input_ids` (1, T) with the law of `model`, helped by `assistant`; return a `Speculated`.
+    """Continue one text `input_ids` (1, T) as `model` would, helped by `assistant`; return a `Speculated`.
 
     `model` and `assistant` are what `generate` takes (a `LanguageModel`, our GPT-2, a function ids (B, T) -> logits
     (B, T, V)), with the same token ids; the assistant may also be a `PromptLookup`. Each round proposes up to
-    `num_assistant_tokens` ids. Temperature, top-k and top-p change both laws alike, and need do_sample=True. The text
-    ends with `eos_token_id`. Without do_sample it is greedy search's, up to ties within the rounding of a logit.
+    `num_assistant_tokens` ids. `settings` (temperature, top_k, top_p and the other filters of
+    `processors`) change both distributions alike, and need do_sample=True. The text ends with `eos_token_id`, an id
+    or a list of ids. Without do_sample it is greedy search's, up to ties within the rounding of a logit.
 
     Raises `ValueError` or `TypeError` for what `generate` refuses, for more than one text, and for an assistant with
     another vocabulary.
@@ -96,17 +98,30 @@ def speculate(
             f"input_ids has {len(input_ids)} texts, but speculation continues one: loop over ids[i : i + 1]."
         )
     check_whole(num_assistant_tokens, "num_assistant_tokens", 0)
-    law, choose = _law(do_sample, temperature, top_k, top_p), _chooser(generator)
-    ids, start, total = input_ids[0].tolist(), input_ids.shape[1], input_ids.shape[1] + max_new_tokens
+    ends = read_ends(eos_token_id, vocabulary_size(model))
+    distribution, choose = _distribution(do_sample, settings), _chooser(generator)
+    ids, start, total = (
+        input_ids[0].tolist(),
+        input_ids.shape[1],
+        input_ids.shape[1] + max_new_tokens,
+    )
     target = Reader(model, total, use_cache=use_cache)
     lookup = isinstance(assistant, PromptLookup)
     draft = None if lookup else Reader(assistant, total, use_cache=use_cache)
     rounds = []
-    while len(ids) < total and (len(ids) == start or ids[-1] != eos_token_id):
+    while len(ids) < total and (len(ids) == start or ids[-1] not in ends):
         n = min(num_assistant_tokens, total - len(ids) - 1)
-        proposed, q = (assistant.find(ids, n), None) if lookup else _propose(draft, ids, n, law, choose)
-        p = law(target.read(ids + proposed, len(proposed) + 1))
-        q = _certain(proposed, p.shape[1]) if q is None else q
+        proposed, q = (
+            (assistant.find(ids, n), None)
+            if lookup
+            else _propose(draft, ids, n, distribution, choose)
+        )
+        p = distribution(target.read(ids + proposed, len(proposed) + 1))
+        q = (
+            _certain(torch.tensor(proposed, dtype=torch.long, device=p.device), p.shape[1])
+            if q is None
+            else q
+        )
         if q.shape[1] != p.shape[1]:
             raise ValueError(
                 f"the assistant knows {q.shape[1]:,} tokens, the model {p.shape[1]:,}: their ids do not mean the same. "
@@ -116,7 +131,10 @@ def speculate(
         chances = [[float(rows[i, token]) for i, token in enumerate(proposed)] for rows in (p, q)]
         rounds.append(Round(proposed, accepted, added, *chances))
         new = [*proposed[:accepted], added]
-        ids += new[: new.index(eos_token_id) + 1] if eos_token_id in new else new
+        for token in new:
+            ids.append(token)
+            if token in ends:
+                break
         for reader in (target, draft):
             if reader is not None:
                 reader.forget(len(ids) - 1)
@@ -132,7 +150,7 @@ def judge(proposed, p, q, choose):
     """
     for i, token in enumerate(proposed):
         chance = min(1.0, float(p[i, token] / q[i, token]))
-        if choose(torch.tensor([chance, 1 - chance], dtype=torch.float64)) == 1:
+        if choose(p.new_tensor([chance, 1 - chance], dtype=torch.float64)) == 1:
             return i, choose(residual(p[i], q[i]))
     return len(proposed), choose(p[len(proposed)])
 
@@ -141,7 +159,9 @@ def residual(p, q):
     """Return what to draw from after a refusal: max(0, p - q), made to sum to 1; `p` and `q` are (…, V)."""
     left = (p - q).clamp(min=0)
     mass = left.sum(-1, keepdim=True)
-    return torch.where(mass > 0, left / mass, p)  # nothing left: p equals q, and no refusal but one by rounding
+    return torch.where(
+        mass > 0, left / mass, p
+    )  # nothing left: p equals q, and no refusal but one by rounding
 
 
 def overlap(p, q):
@@ -176,14 +196,14 @@ class Reader:
         self.network, self.calls = network_of(model), 0
         cached = use_cache and hasattr(self.network, "new_cache")
         self.cache = self.network.new_cache(1, max_length) if cached else None
-        self._function = logits_function(self.network)
+        self._function, self._device = logits_function(self.network), device_of(model)
 
     def read(self, ids, last):
         """Read what is new in the list `ids`; return the logits (last, V) at its last positions."""
         self.calls += 1
         if self.cache is None:
-            return self._function(torch.tensor([ids]))[0, -last:]
-        new = torch.tensor([ids[self.cache.length :]])
+            return self._function(torch.tensor([ids], device=self._device))[0, -last:]
+        new = torch.tensor([ids[self.cache.length :]], device=self._device)
         if last == 1:
             return self.network(new, cache=self.cache, last_only=True)[0]
         if new.shape[1] > last:  # a prompt: nobody asks for its logits, so the head is spared them
@@ -196,47 +216,45 @@ class Reader:
             self.cache.length = min(self.cache.length, length)
 
 
-def _propose(reader, ids, n, law, choose):
+def _propose(reader, ids, n, distribution, choose):
     """Return n ids drawn one after another from a draft model, and what each was drawn from (n, V)."""
-    proposed, rows = [], [torch.empty(0)]
+    proposed, rows = [], []
     for _ in range(n):
-        rows.append(law(reader.read(ids + proposed, 1))[0])
+        rows.append(distribution(reader.read(ids + proposed, 1))[0])
         proposed.append(choose(rows[-1]))
-    return (proposed, torch.stack(rows[1:])) if n else ([], None)
+    return (proposed, torch.stack(rows)) if n else ([], None)
 
 
 def _certain(ids, size):
-    """Rows (n, V) that put everything on one id each: the law of greedy search, and of a draft without chance."""
-    return torch.nn.functional.one_hot(torch.as_tensor(ids, dtype=torch.long), size).double()
+    """Rows (n, V) that put everything on one of `ids` (n,) each: greedy search's distribution, and a sure draft's."""
+    return torch.nn.functional.one_hot(ids, size).double()
 
 
-def _law(do_sample, temperature, top_k, top_p):
-    """Return logits (n, V) -> probabilities (n, V), float64, after checking the settings on a dummy."""
-    settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    off = [name for name, value in settings.items() if value not in (None, 1)]
-    if off and not do_sample:
-        raise ValueError(f"{off[0]} was set, but greedy search (do_sample=False) does not use it. Add do_sample=True.")
+def _distribution(do_sample, settings):
+    """Return logits (n, V) -> probabilities (n, V), float64, after checking the settings."""
+    filters = [name for name, each in processors.SETTINGS.items() if each.sampling]
+    active = active_settings(settings, do_sample=do_sample, names=filters)
 
-    def law(logits):
+    def distribution(logits):
         logits = logits.double()
         if not do_sample:
             return _certain(logits.argmax(-1), logits.shape[1])
-        logits = processors.keep_top_k(processors.apply_temperature(logits, temperature), top_k)
-        return processors.keep_top_p(logits, top_p).softmax(-1)
+        for setting, value in active:
+            logits = setting.apply(logits, None, value)
+        return logits.softmax(-1)
 
-    law(torch.zeros(1, 2))
-    return law
+    return distribution
 
 
 def _chooser(generator):
-    if generator is not None and not isinstance(generator, torch.Generator):
-        kind = type(generator).__name__
-        raise TypeError(f"generator is {kind}, but should be a torch.Generator: torch.Generator().manual_seed(0).")
-    device = None if generator is None else generator.device
+    check_generator(generator)
+    device = "cpu" if generator is None else generator.device
 
     def choose(weights):
         cumulated = weights.cumsum(-1)
-        uniform = torch.rand(1, dtype=torch.float64, generator=generator, device=device).to(cumulated.device)
+        uniform = torch.rand(1, dtype=torch.float64, generator=generator, device=device).to(
+            cumulated.device
+        )
         uniform = uniform * cumulated[-1]
         return min(int(torch.searchsorted(cumulated, uniform, right=True)), len(weights) - 1)
 

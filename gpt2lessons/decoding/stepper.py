@@ -4,9 +4,19 @@
 where the model has one, and with left padding treated rightly for every kind of model.
 """
 
+import numbers
+import warnings
+
 import torch
 
-from gpt2lessons.adapters import context_length, logits_function, network_of
+from gpt2lessons.adapters import (
+    context_length,
+    evaluating,
+    logits_function,
+    network_of,
+    vocabulary_size,
+)
+from gpt2lessons.decoding.arguments import check_whole
 
 
 class Stepper:
@@ -67,7 +77,9 @@ class Stepper:
     def repeat(self, times):
         """Follow each row by `times` - 1 copies of itself."""
         if times > 1:
-            self.select(torch.arange(len(self._ids), device=self._ids.device).repeat_interleave(times))
+            self.select(
+                torch.arange(len(self._ids), device=self._ids.device).repeat_interleave(times)
+            )
 
     def select(self, rows):
         """Let row i become what row `rows[i]` was: LongTensor of row numbers, repeats allowed."""
@@ -88,15 +100,17 @@ class Stepper:
         if self._mask is not None:  # transformers counts positions from the mask in generate only
             positions = (self.mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
             more = {"attention_mask": self.mask, "position_ids": positions}
-        training = self.network.training
-        out = self.network.eval()(ids, past_key_values=self._cache, use_cache=self._cached, logits_to_keep=1, **more)
-        self.network.train(training)
+        cache = {"past_key_values": self._cache, "use_cache": self._cached}
+        with evaluating(self.network):
+            out = self.network(ids, logits_to_keep=1, **cache, **more)
         self._cache = out.past_key_values if self._cached else None
         return out.logits
 
     def _read_function(self, ids):
         if self._mask is None:
-            return self._function(ids)[:, -1:].clone()  # a view would keep all T rows of logits alive in a trace
+            return self._function(ids)[
+                :, -1:
+            ].clone()  # a view would keep all T rows of logits alive in a trace
         # a plain function knows nothing of padding: rows with equally much of it are read together, without it
         padding = (self.mask == 0).sum(1)
         last = {}
@@ -109,19 +123,27 @@ class Stepper:
 def check_prompt(model, input_ids, attention_mask, max_new_tokens):
     """Raise `ValueError` or `TypeError` unless `model` can continue `input_ids` (B, T) by `max_new_tokens` tokens."""
     if not isinstance(input_ids, torch.Tensor) or input_ids.dtype != torch.long:
-        given = f"dtype {input_ids.dtype}" if isinstance(input_ids, torch.Tensor) else type(input_ids).__name__
+        given = (
+            f"dtype {input_ids.dtype}"
+            if isinstance(input_ids, torch.Tensor)
+            else type(input_ids).__name__
+        )
         raise TypeError(
             f"input_ids is {given}, but should be a LongTensor (B, T) of token ids. "
             "lm.encode(text) makes one; so does torch.tensor([[...]])."
         )
     if input_ids.ndim != 2 or 0 in input_ids.shape:
         hint = " One text is ids[None]." if input_ids.ndim == 1 and len(input_ids) else ""
-        empty = " A text needs at least one token to start from: encode more than ''." if not input_ids.numel() else ""
-        raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}, but should be (B, T).{hint}{empty}")
-    if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens={max_new_tokens!r} is not allowed: it is a whole number of at least 1.")
-    inner = model.model if hasattr(type(model), "scratch") else model
-    size = getattr(getattr(inner, "config", None), "vocab_size", None) or getattr(inner, "vocab_size", None)
+        empty = (
+            " A text needs at least one token to start from: encode more than ''."
+            if not input_ids.numel()
+            else ""
+        )
+        raise ValueError(
+            f"input_ids has shape {tuple(input_ids.shape)}, but should be (B, T).{hint}{empty}"
+        )
+    check_whole(max_new_tokens, "max_new_tokens", 1)
+    size = vocabulary_size(model)
     low, high = int(input_ids.min()), int(input_ids.max())
     if low < 0 or (size is not None and high >= size):
         known = f"0 to {size - 1}" if size is not None else "0 and up"
@@ -134,10 +156,59 @@ def check_prompt(model, input_ids, attention_mask, max_new_tokens):
         longest = _longest(input_ids, attention_mask)
     limit = context_length(model)
     if limit is not None and longest + max_new_tokens > limit:
+        advice = f"Ask for {limit - longest} new tokens or fewer, or cut the prompt."
+        if longest >= limit:
+            advice = f"Cut the prompt: its last {limit - 1} tokens, ids[:, {1 - limit}:], leave room for one."
         raise ValueError(
             f"{longest} tokens of prompt and max_new_tokens={max_new_tokens} make {longest + max_new_tokens}, but this "
-            f"model reads at most {limit}. Ask for {max(limit - longest, 0)} new tokens or fewer, or cut the prompt."
+            f"model reads at most {limit}. {advice}"
         )
+    if attention_mask is None and _looks_padded(input_ids, _padding_token(model)):
+        warnings.warn(
+            "some rows begin with padding tokens, but no attention_mask was given, so that padding is read as text. "
+            "Give attention_mask, 0 for padding.",
+            stacklevel=3,
+        )
+
+
+def read_ends(eos_token_id, size):
+    """Return the end tokens as a list of ids; raise `TypeError` or `ValueError` unless they are ids below `size`."""
+    ends = [] if eos_token_id is None else eos_token_id
+    ends = list(ends) if isinstance(ends, list | tuple | set) else [ends]
+    if not all(isinstance(end, numbers.Integral) and not isinstance(end, bool) for end in ends):
+        raise TypeError(
+            f"eos_token_id={eos_token_id!r} is not allowed: it is a token id, a list of them, or None."
+        )
+    known = "0 and up" if size is None else f"0 to {size - 1}"
+    for end in ends:
+        if end < 0 or (size is not None and end >= size):
+            raise ValueError(
+                f"eos_token_id={end} would never end a text: this model's ids are {known}. "
+                "Take the id from its own tokenizer, or None to go on."
+            )
+    return [int(end) for end in ends]
+
+
+def check_ids_of_prompt(input_ids, size):
+    """Raise `ValueError` unless the ids fit logits of `size` tokens; for models that do not say their size."""
+    if int(input_ids.max()) >= size:
+        raise ValueError(
+            f"input_ids contain {int(input_ids.max())}, but the model's logits know ids up to {size - 1}. "
+            "Was the text encoded with another model's tokenizer?"
+        )
+
+
+def _padding_token(model):
+    inner = model.model if hasattr(type(model), "scratch") else model
+    return getattr(getattr(inner, "config", None), "pad_token_id", None)
+
+
+def _looks_padded(input_ids, pad):
+    """Whether the rows begin with different numbers of padding tokens, as a padded batch does."""
+    if pad is None or len(input_ids) < 2:
+        return False
+    leading = (input_ids == pad).long().cumprod(1).sum(1)
+    return bool((leading != leading[0]).any())
 
 
 def _longest(input_ids, mask):

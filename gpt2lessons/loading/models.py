@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from gpt2lessons import checksums
-from gpt2lessons.checksums import MINI
+from gpt2lessons.checksums import ASSETS, MINI
 from gpt2lessons.loading import hub
 
 KAGGLE_INPUT = Path("/kaggle/input")
@@ -25,8 +25,9 @@ KAGGLE_INPUT = Path("/kaggle/input")
 class LanguageModel:
     """A GPT-2 and its tokenizer.
 
-    `model`: transformers' `GPT2LMHeadModel`, float32, in eval mode; `tokenizer`: transformers' `GPT2Tokenizer`,
-    padding on the left; `name`; `source`: where it came from, in words.
+    `model`: transformers' `GPT2LMHeadModel` in eval mode, float64 for the bundled gpt2-mini (so that every processor
+    gives the same digits and samples the same tokens), float32 for all others; `tokenizer`: transformers'
+    `GPT2Tokenizer`, padding on the left; `name`; `source`: where it came from, in words.
     """
 
     model: object
@@ -105,6 +106,16 @@ def load(name=None):
     return lm
 
 
+def gpt2_tokenizer():
+    """Return GPT-2's own tokenizer, 50,257 tokens, bundled: a `GPT2Tokenizer`, padding on the left."""
+    import transformers
+
+    tokenizer = transformers.GPT2Tokenizer.from_pretrained(str(ASSETS / "gpt2-vocabulary"), local_files_only=True)
+    tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "left"
+    tokenizer.name_or_path = "gpt2"  # not the folder: what is printed must not name this machine's paths
+    return tokenizer
+
+
 def _find(name):
     """Return (name, folder, where from, why this one)."""
     why = "you asked for it"
@@ -179,8 +190,8 @@ def _open(name, folder, source):
             f"transformers {transformers.__version__} is too old for this course, which needs 5.0 or newer. Run "
             'pip install "transformers>=5.0" and start the kernel again; python -m gpt2lessons doctor looks further.'
         )
-    if folder == MINI and (faults := checksums.faults(folder)):
-        raise ValueError(f"the bundled model is not as it was: {faults[0]}. Install the course again.")
+    if folder == MINI:
+        checksums.demand(folder, "the bundled model is")
     config = _complain(name, folder)
     transformers.utils.logging.disable_progress_bar()
     before = transformers.utils.logging.get_verbosity()
@@ -188,7 +199,11 @@ def _open(name, folder, source):
     try:
         tokenizer = transformers.GPT2Tokenizer.from_pretrained(str(folder), local_files_only=True)
         model, report = transformers.GPT2LMHeadModel.from_pretrained(
-            str(folder), dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
+            str(folder),
+            dtype=torch.float64 if folder == MINI else torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
         )
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]

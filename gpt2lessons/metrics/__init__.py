@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from gpt2lessons.metrics.agreement import cohen_kappa, fleiss_kappa
-from gpt2lessons.metrics.intervals import bootstrap_interval, wilson_interval
+from gpt2lessons.metrics.intervals import bootstrap_interval, student_interval, wilson_interval
 
 NAMES = ("rouge", "bleu", "perplexity", "distinct_n", "self_bleu", "repetition", "zipf", "mauve")
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "fleiss_kappa",
     "load",
     "reference_texts",
+    "student_interval",
     "wilson_interval",
 ]
 _TEXTS = Path(__file__).parent.parent / "assets" / "texts"
@@ -55,11 +56,11 @@ def _without_cache(name):
 
 @functools.cache
 def reference_texts(kind="stories"):
-    """Return well-written texts to compare a decoder's with, as a tuple of strings (licence: CC BY 4.0).
+    """Return texts that a far larger language model wrote for this course, as a tuple of strings (CC BY 4.0).
 
     `kind` is "stories" (openings of stories, 80 to 120 words each) or "explanations" (plain non-fiction).
-    They were made for this course, drafted by a far larger language model, and stand in for the writing of people;
-    their first sentences can serve as prompts that no sample was tuned on.
+    They are well written, but by no person: what people wrote is in `gpt2lessons.human`.
+    Their first sentences can serve as prompts that no sample was tuned on.
     """
     kinds = sorted(path.stem for path in _TEXTS.glob("*.json"))
     if kind not in kinds:

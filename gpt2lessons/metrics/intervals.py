@@ -1,4 +1,4 @@
-"""How far a number measured on a sample may be from the truth: the bootstrap and Wilson's interval."""
+"""How far a number measured on a sample may be from the truth: the bootstrap, Student's and Wilson's interval."""
 
 import math
 from statistics import NormalDist
@@ -26,6 +26,29 @@ def bootstrap_interval(values, statistic=None, *, seed=0, resamples=1000, confid
     tail = 100 * (1 - confidence) / 2
     low, high = np.percentile(measured, [tail, 100 - tail], axis=0)
     return (float(low), float(high)) if measured.ndim == 1 else (low, high)
+
+
+def student_interval(values, *, confidence=0.95):
+    """Return (low, high) for the mean of `values` (N,): Student's t (1908), for few values, such as eight books.
+
+    mean ± t · s / √N, with the standard deviation s of N − 1 and the quantile t of N − 1 degrees of freedom. It takes
+    the values for independent draws from one normal distribution. Raises ValueError for fewer than 2 values.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"an interval needs at least 2 values in one row, not {values.shape}; measure more texts")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is between 0 and 1, not {confidence}")
+    spread = _student_quantile(len(values) - 1, confidence) * values.std(ddof=1) / math.sqrt(len(values))
+    return float(values.mean() - spread), float(values.mean() + spread)
+
+
+def _student_quantile(freedom, confidence):
+    """Return t with P(|T| ≤ t) = `confidence`: with T = √freedom · tan θ the density of θ is cos θ ^ (freedom − 1)."""
+    angles = np.linspace(0, math.pi / 2, 200_001)
+    middle = np.cos((angles[1:] + angles[:-1]) / 2) ** (freedom - 1)
+    share = np.concatenate([[0.0], middle.cumsum() / middle.sum()])
+    return math.sqrt(freedom) * math.tan(np.interp(confidence, share, angles))
 
 
 def wilson_interval(successes, trials, *, confidence=0.95):

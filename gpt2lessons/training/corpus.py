@@ -1,19 +1,29 @@
-"""A corpus to train on: folders of text files, read, encoded, and dealt out as batches in an order fixed by a seed.
+"""A corpus to train on: text files, read, encoded, and dealt out as batches in an order fixed by a seed.
 
-`DIR/children/*.txt`, `DIR/novels/*.txt` …: each folder is a *part*; `DIR/heldout/*.txt` is never trained on. Text files
-that lie in DIR itself are one part, "texts". `DIR/manifest.json`, if there, gives each file its title and author.
+It lies in a folder or in an archive (.tar, .tar.gz, .tar.xz, .zip), or in several, which add up.
+`children/*.txt`, `novels/*.txt` …: each folder inside is a *part*; text files outside any are one part, "texts".
+`heldout/*.txt` and `validation/*.txt` are never trained on: the first are for the final measurement alone,
+the second are looked at while a training runs.
+`manifest.json`, if there, gives each file its title and author.
 """
 
+import functools
 import json
+import lzma
+import tarfile
+import tempfile
+import zipfile
+import zlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 
 from gpt2lessons import checksums
 
-HELD_OUT = "heldout"
+HELD_OUT, VALIDATION = "heldout", "validation"
+KEPT_OUT = (HELD_OUT, VALIDATION)
 
 
 @dataclass(frozen=True)
@@ -35,23 +45,37 @@ class Book:
             ) from None
 
 
-def books(folder):
-    """Return {part: [Book]} of a corpus folder, in the order of the file names; `ValueError` if there is no text."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {str(folder)!r}. A corpus is a folder of .txt files, or of such folders.")
-    about = {}
-    if (folder / "manifest.json").is_file():
-        about = {(entry["split"], entry["file"]): entry for entry in json.loads((folder / "manifest.json").read_text())}
+def books(sources):
+    """Return {part: [Book]} of a corpus, in the order of the file names within each source.
+
+    `sources`: the path of a folder or of an archive, or a list of such paths; an archive is unpacked for this session.
+    Raises `ValueError` if there is no text to train on, or for what is neither a folder nor an archive.
+    """
     found = {}
-    for path in sorted([*folder.glob("*.txt"), *folder.glob("*/*.txt")]):
-        part = "texts" if path.parent == folder else path.parent.name
-        entry = about.get((part, path.name), {})
-        book = Book(path, part, entry.get("title", path.stem), entry.get("author", ""))
-        found.setdefault(part, []).append(book)
-    if not set(found) - {HELD_OUT}:
-        raise ValueError(f"{str(folder)!r} holds no .txt file to train on. Put texts there, or into folders inside it.")
+    for folder in _folders(sources):
+        for book in _books_in(folder):
+            found.setdefault(book.part, []).append(book)
+    if not set(found) - set(KEPT_OUT):
+        named = ", ".join(repr(str(source)) for source in _listed(sources))
+        raise ValueError(f"{named}: no .txt file to train on. Put texts there, or into folders inside it.")
     return found
+
+
+def authors_of(found):
+    """Return the names of the authors, those that are known, of {part: [Book]}: of what is trained on."""
+    some = (book for part, some in found.items() if part not in KEPT_OUT for book in some)
+    return {book.author for book in some} - {""}
+
+
+def demand_new_authors(found, kept_out):
+    """Raise `ValueError` if one author has a book in `kept_out` and one that is trained on, both {part: [Book]}."""
+    read = authors_of(found)
+    for book in (book for some in kept_out.values() for book in some):
+        if book.author in read:
+            raise ValueError(
+                f"{book.title!r} is to be held out, but the corpus trains on other texts by {book.author}, whose way "
+                "of writing the model would then know. Hold out books by authors of whom it reads nothing."
+            )
 
 
 def encode(texts, bpe):
@@ -62,26 +86,99 @@ def encode(texts, bpe):
     return np.concatenate(ids)
 
 
-def encode_parts(folder, bpe, *, keep=None):
+def encode_parts(sources, bpe, *, keep=None):
     """Return {part: ids (N,) int32} of everything to train on; `keep`, a folder, holds them for the next time.
 
     What was kept is used again only if no file has changed since.
     """
     parts = {}
-    for part, found in books(folder).items():
-        if part == HELD_OUT:
+    for part, found in books(sources).items():
+        if part in KEPT_OUT:
             continue
         state = [[book.path.name, checksums.digest(book.path)] for book in found] + [len(bpe)]
         file, note = (Path(keep or ".") / f"{part}.{ending}" for ending in ("npy", "json"))
-        if keep and file.is_file() and note.is_file() and json.loads(note.read_text()) == state:
+        if keep and file.is_file() and note.is_file() and json.loads(note.read_text("utf8")) == state:
             parts[part] = np.load(file)
             continue
         parts[part] = encode((book.read() for book in found), bpe)
         if keep:
             file.parent.mkdir(parents=True, exist_ok=True)
             np.save(file, parts[part])
-            note.write_text(json.dumps(state))
+            note.write_text(json.dumps(state), "utf8")
     return parts
+
+
+def _listed(sources):
+    return [sources] if isinstance(sources, str | Path) else list(sources)
+
+
+def _folders(sources):
+    """Return the folder of each source; what an archive holds is unpacked once."""
+    folders = []
+    for path in map(Path, _listed(sources)):
+        if path.is_dir():
+            folders.append(path)
+        elif path.is_file():
+            folders.append(Path(_unpacked(path.resolve(), path.stat().st_mtime_ns).name))
+        else:
+            raise ValueError(
+                f"there is no folder {str(path)!r}, and no archive. A corpus is a folder of .txt files, or of such "
+                "folders, or a .tar, .tar.gz, .tar.xz or .zip of them."
+            )
+    return folders
+
+
+def _books_in(folder):
+    about = {}
+    if (folder / "manifest.json").is_file():
+        entries = json.loads((folder / "manifest.json").read_text("utf8"))
+        about = {(entry["split"], entry["file"]): entry for entry in entries}
+    for path in sorted([*folder.glob("*.txt"), *folder.glob("*/*.txt")]):
+        part = "texts" if path.parent == folder else path.parent.name
+        entry = about.get((part, path.name), {})
+        yield Book(path, part, entry.get("title") or path.stem, entry.get("author") or "")
+
+
+@functools.cache
+def _unpacked(path, changed):
+    """Return a temporary folder, gone when this session ends, with the texts and the manifest of the archive `path`."""
+    place = tempfile.TemporaryDirectory(prefix="gpt2lessons-corpus-")
+    try:
+        for name, data in _members(path):
+            if file := _place(name):
+                target = Path(place.name, *file)
+                target.parent.mkdir(exist_ok=True)
+                target.write_bytes(data)
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error) as error:
+        place.cleanup()
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise ValueError(
+            f"{str(path)!r} cannot be unpacked: {reason}. It should be a .tar… or .zip of texts."
+        ) from None
+    return place
+
+
+def _place(name):
+    """Return (folder, file) or (file,) for a text or the manifest of an archive, None for what is not needed.
+
+    Whatever an archive calls its members, nothing is written outside the folder that it is unpacked to.
+    """
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")][-2:]
+    if not parts or any(sign in part for part in parts for sign in "\\:"):
+        return None
+    if parts[-1] == "manifest.json":
+        return parts[-1:]
+    return parts if parts[-1].endswith(".txt") else None
+
+
+def _members(path):
+    """Yield the name and the bytes of every file in an archive."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            yield from ((name, archive.read(name)) for name in archive.namelist() if not name.endswith("/"))
+        return
+    with tarfile.open(path) as archive:
+        yield from ((member.name, archive.extractfile(member).read()) for member in archive if member.isfile())
 
 
 class Batches:

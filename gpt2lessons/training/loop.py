@@ -3,7 +3,7 @@
 This is how `gpt2-mini` was made, and what lesson 12 runs for one minute. Muon (Jordan et al. 2024) moves the matrices
 inside the blocks: it makes all directions of a gradient equally strong before it follows it. AdamW (Loshchilov &
 Hutter 2019) moves everything else: embeddings, biases, LayerNorms. The learning rate rises in a straight line
-(warm-up), stays, and falls in a straight line to nothing.
+(warm-up), stays, and falls in a straight line to nothing; or it falls from the top along a cosine.
 """
 
 import contextlib
@@ -29,7 +29,8 @@ class Recipe:
     `rows_at_once`: how many rows go through the model together; the gradients of one step's parts are added up, so it
     changes memory and speed, not the result (but for rounding). `bf16`: compute in bfloat16, keep weights in float32.
     `dropout`: see below; worth it where each text is read many times. `compiled`: torch compiles the blocks first,
-    which makes them faster on a GPU.
+    which makes them faster on a GPU. `schedule`: "linear", as above, or "cosine", which has no use for `decay`.
+    `validate_every`: so many steps between two looks at validation texts (0: none); `patience`: see `Validation`.
     """
 
     steps: int
@@ -46,6 +47,9 @@ class Recipe:
     bf16: bool = True
     compiled: bool = False
     seed: int = 0
+    schedule: str = "linear"
+    validate_every: int = 0
+    patience: int = 0
 
     def __post_init__(self):
         if min(self.steps, self.rows, self.context, self.rows_at_once) < 1:
@@ -56,28 +60,45 @@ class Recipe:
             raise ValueError(f"warmup and decay are shares of the steps, together at most 1, but the recipe is {self}.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is a share, at least 0 and below 1, but the recipe is {self}.")
+        if self.schedule not in ("linear", "cosine"):
+            raise ValueError(f"schedule is 'linear' or 'cosine', but the recipe is {self}.")
+        if min(self.validate_every, self.patience) < 0 or self.patience > 0 == self.validate_every:
+            raise ValueError(
+                "validate_every and patience are at least 0, and patience needs something to wait for, validate_every "
+                f"above 0, but the recipe is {self}."
+            )
 
     def rate(self, step):
         """Return the learning rate of `step` (0 first) as a share of its peak: up, level, down to nearly 0."""
         rising = self.warmup * self.steps
+        if self.schedule == "cosine" and step >= rising:
+            return (1 + math.cos(math.pi * (step - rising) / (self.steps - rising))) / 2
         falling = self.decay * self.steps
-        return min(1.0, (step + 1) / rising if rising else 1.0, (self.steps - step) / falling if falling else 1.0)
+        upwards = (step + 1) / rising if rising else 1.0
+        downwards = (self.steps - step) / falling if falling and self.schedule == "linear" else 1.0
+        return min(1.0, upwards, downwards)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What one step showed: `loss` (nats per token, before it, under dropout), `rate`, tokens and seconds so far."""
+    """What one step showed: `loss` (nats per token, before it, under dropout), `rate`, tokens and seconds so far.
+
+    `validation`: the loss on the validation rows after the step, where one was due, else None.
+    """
 
     step: int
     loss: float
     rate: float
     tokens: int
     seconds: float
+    validation: float | None = None
 
 
 def loss_of(logits, targets):
     """Return the mean cross-entropy in nats: −log p of `targets` (B, T), predicted by `logits` (B, T, V)."""
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+    if logits.dtype in (torch.bfloat16, torch.float16):
+        logits = logits.float()
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
 def optimizers(model, recipe):
@@ -141,11 +162,12 @@ def train_step(model, rows, found, recipe, step):
     return total
 
 
-def run(model, batches, recipe, *, found=None, after=None):
+def run(model, batches, recipe, *, found=None, after=None, validation=None):
     """Train `model` (our `GPT2`) in place; yields a `Progress` after each step: the caller may look, print, stop.
 
     `batches[step]` is (rows, context + 1). `found`: the optimizers, needed by who wants to save them; `after`: the
-    `Progress` to go on after, from `load_state`. While it is suspended or done the model is ready to be used.
+    `Progress` to go on after, from `load_state`; `validation`, a `Validation`: asked where it is due, it may end the
+    training. While it is suspended or done the model is ready to be used.
     """
     found = found or optimizers(model, recipe)
     first, tokens, before = (after.step + 1, after.tokens, after.seconds) if after else (0, 0, 0.0)
@@ -154,6 +176,8 @@ def run(model, batches, recipe, *, found=None, after=None):
         for block in model.h if recipe.compiled else ():
             block.compile()
         for step in range(first, recipe.steps):
+            if validation is not None and validation.is_over:
+                break
             rows = batches[step]
             model.requires_grad_(True).train()
             try:
@@ -162,26 +186,40 @@ def run(model, batches, recipe, *, found=None, after=None):
             finally:
                 model.requires_grad_(False).eval()
             tokens += rows.numel() - len(rows)
-            yield Progress(step, loss, recipe.rate(step), tokens, before + time.monotonic() - started)
+            due = validation is not None and validation.is_due(step, recipe.steps)
+            looked = validation.look(model) if due else None
+            yield Progress(step, loss, recipe.rate(step), tokens, before + time.monotonic() - started, looked)
+    if validation is not None:
+        validation.restore(model)
 
 
-def save_state(path, model, found, progress):
-    """Write weights, the optimizers' memory and the last `Progress` to `path`, whole or not at all."""
+def save_state(path, model, found, progress, validation=None):
+    """Write weights, optimizers' memory, the last `Progress` and what `validation` remembers; whole or not at all."""
     tensors = {f"model.{name}": p for name, p in model.named_parameters()}
     for number, optimizer in enumerate(found):
         for index, memory in optimizer.state_dict()["state"].items():
             tensors |= {f"{number}.{index}.{key}": torch.as_tensor(value) for key, value in memory.items()}
+    metadata = {"progress": json.dumps(asdict(progress))}
+    if validation is not None:
+        tensors |= {f"best.{name}": p for name, p in validation.best.items()}
+        metadata["validation"] = json.dumps(validation.numbers())
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     part = Path(path).with_suffix(".part")
-    save_file(tensors, part, metadata={"progress": json.dumps(asdict(progress))})
+    save_file(tensors, part, metadata=metadata)
     part.replace(path)
 
 
-def load_state(path, model, found):
-    """Put what `save_state` wrote into `model` and its optimizers; return the `Progress` to go on after."""
+def load_state(path, model, found, validation=None):
+    """Put what `save_state` wrote into `model`, optimizers, `validation`; return the `Progress` to go on after."""
     with safe_open(path, "pt") as file:
-        progress = Progress(**json.loads(file.metadata()["progress"]))
+        metadata = file.metadata()
+    progress = Progress(**json.loads(metadata["progress"]))
     tensors = load_file(path)
+    if validation is not None:
+        vars(validation).update(json.loads(metadata["validation"]))
+        device = model.wte.weight.device
+        best = {name.removeprefix("best."): t.to(device) for name, t in tensors.items() if name.startswith("best.")}
+        validation.best = best
     weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
     model.load_state_dict(weights)
     for number, optimizer in enumerate(found):

@@ -8,10 +8,15 @@ import torch
 from gpt2lessons.checksums import ASSETS
 from gpt2lessons.decoding.beam import beam_search
 from gpt2lessons.decoding.generation import generate
+from gpt2lessons.metrics.intervals import student_interval
 from gpt2lessons.training import corpus
 
 PROMPTS = ASSETS / "prompts.json"
 NEW_TOKENS = 40
+SETS = {  # what `make_mini.measure` tells apart, and how it is called
+    "heldout": "books by authors of whom the model has read nothing",
+    "authors seen": "books by authors whose other books the model has read, or whose author is not known",
+}
 STRATEGIES = {
     "greedy": "the most probable token each time",
     "beam": "5 beams, no pair of tokens twice",
@@ -47,7 +52,7 @@ def write(lm, report, found):
         "## Training",
         *(_training(run) for run in report["runs"]),
         "## How good it is",
-        *_figures(report["heldout"]),
+        *_figures(report),
         *report["remarks"],
         "## What it read",
         *_sources(found),
@@ -80,10 +85,8 @@ def _training(run):
     text = (
         f"**{run['version']}.** {begin}, {tokens:,} tokens in {recipe['steps']:,} steps of {recipe['rows']} rows of "
         f"{recipe['context']} tokens. Muon with a peak rate of {recipe['muon_lr']} for the matrices of the blocks, "
-        f"AdamW with {recipe['adamw_lr']} for the rest; warm-up over {recipe['warmup']:.0%} of the "
-        "steps, then level, the "
-        f"last {recipe['decay']:.0%} down to nothing; seed {recipe['seed']}. The books as they are, `<|endoftext|>` "
-        "before each."
+        f"AdamW with {recipe['adamw_lr']} for the rest; warm-up over {recipe['warmup']:.0%} of the steps, "
+        f"{_fall(recipe)}; seed {recipe['seed']}. The books as they are, `<|endoftext|>` before each."
     )
     if dropout := recipe.get("dropout"):
         text += f" Dropout {dropout:.0%}; the loss below is under dropout, so that it is higher than without."
@@ -91,34 +94,82 @@ def _training(run):
         spans = (f"{part} from {a:.0%} to {b:.0%}" for part, (a, b) in run["shares"].items())
         text += f" Share of the rows, from the first step to the last: {', '.join(spans)}."
     points = run["curve"][:: max(1, len(run["curve"]) // 8)]
-    line = ", ".join(f"{p['loss']:.2f} ({p['tokens'] / 1e6:.1f} M)" for p in points)
-    return f"{text}\n\nLoss in nats per token (after so many tokens): {line}."
+    text += f"\n\nLoss in nats per token (after so many tokens): {_curve(points)}."
+    if looked := run.get("validation"):
+        best = min(looked, key=lambda p: p["loss"])
+        text += f" On the validation texts: {_curve(looked[:: max(1, len(looked) // 8)])}; lowest {_curve([best])}."
+        if recipe["patience"]:
+            text += f" The weights are those of step {best['step'] + 1:,}, where it was lowest."
+    return text
 
 
-def _figures(heldout):
-    if not heldout:
+def _curve(points):
+    return ", ".join(f"{p['loss']:.2f} ({p['tokens'] / 1e6:.1f} M)" for p in points)
+
+
+def _fall(recipe):
+    if recipe.get("schedule") == "cosine":
+        return "then half a cosine down to nothing"
+    return f"then level, the last {recipe['decay']:.0%} down to nothing"
+
+
+def in_order(rows):
+    """Return [(title, row)] of a set of `make_mini.measure`: part by part, the best predicted text first."""
+    return sorted(rows.items(), key=lambda item: (item[1].get("part", ""), item[1]["bits per byte"]))
+
+
+def means(rows):
+    """Return {what: sentence} with the mean bits per byte over the texts of each part of a set, and over all.
+
+    Each with Student's 95 % interval over the texts, and with the means of the two counting baselines.
+    """
+    groups = {}
+    for row in rows.values():
+        groups.setdefault(row.get("part", ""), []).append(row)
+    groups = dict(sorted(groups.items())) if len(groups) > 1 else {}
+    found = {}
+    for part, some in {**groups, "": list(rows.values())}.items():
+        ours, unigram, bigram = ([row[name] for row in some] for name in ("bits per byte", "unigram", "bigram"))
+        text = f"{sum(ours) / len(ours):.3f} bits per byte"
+        if len(ours) > 1:
+            low, high = student_interval(ours)
+            text += f" (95 % interval over texts: {low:.2f} to {high:.2f})"
+        what = f"the {len(some)} in {part!r}" if part else f"all {len(some)}"
+        found[what] = f"{text}; token pairs {sum(bigram) / len(ours):.3f}, frequencies {sum(unigram) / len(ours):.3f}"
+    return found
+
+
+def _figures(report):
+    if not any(report.get(name) for name in SETS):
         return ["No text was held out, so nothing was measured."]
-    rows = sorted(heldout.items(), key=lambda item: item[1]["bits per byte"])
-    columns = list(rows[0][1])
-    lines = [f"| held out | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for title, row in rows:
-        cells = (f"{row[name]:.1f}" if name == "perplexity" else f"{row[name]:.3f}" for name in columns)
-        lines.append(f"| {html.escape(title, quote=False)} | {' | '.join(cells)} |")
-    said = (
-        "On texts that were kept out of the training (characters 20,000 to 60,000 of each, read through windows that "
+    texts = [
+        "On texts that were kept out of the training (characters 20,000 to 50,000 of each, read through windows that "
         "move on by half the context). Bits per byte: of the model; of a uniform choice among all tokens; of token "
-        "frequencies and of token pairs, counted in the training books; of the compressors gzip and xz, "
-        "on the held-out "
-        "text itself. Perplexity is per token."
-    )
-    command = f"`python -m gpt2lessons {corpus.HELD_OUT} --corpus FOLDER` prints the same from the weights."
-    return [said, "\n".join(lines), command]
+        "frequencies and of token pairs, counted in the training books; of the compressors gzip and xz, on the "
+        "held-out text itself. Perplexity is per token."
+    ]
+    for name, heading in SETS.items():
+        if rows := report.get(name):
+            texts += [f"**{heading[0].upper()}{heading[1:]}.**", _markdown(rows)]
+            texts.append("\n".join(f"- Mean of {what}: {mean}." for what, mean in means(rows).items()))
+    command = f"`python -m gpt2lessons {corpus.HELD_OUT} --corpus … --heldout …` prints the same from the weights."
+    return [*texts, command]
+
+
+def _markdown(rows):
+    columns = [name for name, value in next(iter(rows.values())).items() if not isinstance(value, str)]
+    lines = [f"| held out | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for title, row in in_order(rows):
+        cells = (f"{row[name]:.1f}" if name == "perplexity" else f"{row[name]:.3f}" for name in columns)
+        named = f"{title} ({row['author']})" if row.get("author") else title
+        lines.append(f"| {html.escape(named, quote=False)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _sources(found):
     texts = []
     for part, some in found.items():
-        kept = "never trained on" if part == corpus.HELD_OUT else "trained on"
+        kept = "never trained on" if part.partition(",")[0] in corpus.KEPT_OUT else "trained on"
         size = sum(book.path.stat().st_size for book in some)
         titles = "; ".join(html.escape(f"{b.title} ({b.author})" if b.author else b.title, quote=False) for b in some)
         summary = f"{part}: {len(some)} texts, {size / 1e6:.1f} MB, {kept}"

@@ -4,24 +4,11 @@ import itertools
 import math
 
 import numpy as np
-import torch
 
-from gpt2lessons.decoding import processors
+from gpt2lessons.decoding.processors import SETTINGS
 
 # what each setting is when it does nothing, as a row of a batch
-OFF = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "epsilon": 0.0}
-OFF |= {"repetition_penalty": 1.0}
-_SHORT = {"temperature": "T", "top_k": "k", "top_p": "p", "min_p": "min-p", "typical_p": "typical"}
-_SHORT |= {"epsilon": "ε", "repetition_penalty": "penalty"}
-_TRY = {
-    "temperature": processors.apply_temperature,
-    "top_k": processors.keep_top_k,
-    "top_p": processors.keep_top_p,
-    "min_p": processors.keep_min_p,
-    "typical_p": processors.keep_typical,
-    "epsilon": processors.keep_epsilon,
-    "repetition_penalty": lambda x, value: processors.penalize_repetition(x, torch.zeros(1, 1).long(), value),
-}
+OFF = {each.name: each.neutral for each in SETTINGS.values()}
 
 
 class SearchSpace:
@@ -44,8 +31,7 @@ class SearchSpace:
             if isinstance(choices, tuple) and (len(choices) != 2 or not choices[0] < choices[1]):
                 raise ValueError(f"{name}={choices!r} is not a range (low, high); for single values write a list.")
             for value in choices:
-                if value is not None or name == "temperature":
-                    _TRY[name](torch.zeros(1, 2), value)
+                SETTINGS[name].check(value)
         self.values = values
 
     def grid(self):
@@ -77,7 +63,7 @@ def describe(setting):
     for name in order:
         value = setting.get(name)
         if value is not None and value == value and value != OFF[name]:  # nan is pandas' word for "off"
-            parts.append(f"{_SHORT[name]} {value:g}")
+            parts.append(f"{SETTINGS[name].short} {value:g}")
     return ", ".join(parts) or "no filter"
 
 

@@ -7,18 +7,18 @@ import ipywidgets
 import matplotlib.pyplot as plt
 import torch
 
-from gpt2lessons.decoding import processors
+from gpt2lessons.decoding.processors import SETTINGS
 from gpt2lessons.plots.sampling import plot_distribution
 from gpt2lessons.plots.style import visible
 from gpt2lessons.widgets.base import Twin, escape, token_html
 
 _KS = [1, 2, 3, 4, 5, 7, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000]
-_STAGES = {
-    "temperature": (processors.apply_temperature, 1.0, {"min": 0.1, "max": 3.0, "step": 0.05}),
-    "top_k": (processors.keep_top_k, 0, {"options": [*((str(k), k) for k in _KS), ("all", 0)]}),
-    "top_p": (processors.keep_top_p, 1.0, {"min": 0.05, "max": 1.0, "step": 0.05}),
-    "min_p": (processors.keep_min_p, 0.0, {"min": 0.0, "max": 0.5, "step": 0.01}),
-    "typical_p": (processors.keep_typical, 1.0, {"min": 0.05, "max": 1.0, "step": 0.05}),
+_STAGES = {  # what each slider can be set to
+    "temperature": {"min": 0.1, "max": 3.0, "step": 0.05},
+    "top_k": {"options": [*((str(k), k) for k in _KS), ("all", 0)]},
+    "top_p": {"min": 0.05, "max": 1.0, "step": 0.05},
+    "min_p": {"min": 0.0, "max": 0.5, "step": 0.01},
+    "typical_p": {"min": 0.05, "max": 1.0, "step": 0.05},
 }
 _ROWS, _REMEMBERED = 12, 300
 _WIDE = {"style": {"description_width": "9em"}, "layout": {"width": "30em", "margin": "2px"}}
@@ -46,14 +46,14 @@ class SamplerBench(Twin):
         self.luck = ipywidgets.IntSlider(luck, 0, 99, description="luck", **_WIDE)
         self.controls, self.earlier, self.later, self._rows = {}, {}, {}, {}
         for name in stages:
-            self._add(name, (settings or {}).get(name, _STAGES[name][1]), len(stages) > 1)
+            self._add(name, (settings or {}).get(name, SETTINGS[name].neutral), len(stages) > 1)
         self._number()
         watch = [self.prompt, self.luck, *self.controls.values()]
         super().__init__([self.prompt, self.luck, ipywidgets.VBox([*self._rows.values()])], watch=watch)
 
     def _add(self, name, value, several):
         kind = ipywidgets.SelectionSlider if name == "top_k" else ipywidgets.FloatSlider
-        self.controls[name] = kind(value=value, **_STAGES[name][2], **_WIDE)
+        self.controls[name] = kind(value=value, **_STAGES[name], **_WIDE)
         buttons = []
         for step, sign, word, kept in ((-1, "▲", "earlier", self.earlier), (1, "▼", "later", self.later)):
             button = ipywidgets.Button(description=sign, tooltip=f"{name} {word}", layout={"width": "2.6em"})
@@ -82,14 +82,16 @@ class SamplerBench(Twin):
     def active(self):
         """Return [(stage, value)] of the stages that are switched on, in order."""
         return [
-            (name, self.controls[name].value) for name in self.order if self.controls[name].value != _STAGES[name][1]
+            (name, self.controls[name].value)
+            for name in self.order
+            if not SETTINGS[name].is_off(self.controls[name].value)
         ]
 
     def process(self, logits):
         """Return [(stage, logits (1, V))], the model's own first, as each active stage leaves them."""
         steps = [("model", logits)]
         for name, value in self.active():
-            steps.append((name, _STAGES[name][0](steps[-1][1], value)))
+            steps.append((name, SETTINGS[name].function(steps[-1][1], value)))
         return steps
 
     def steps(self):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpt2lessons import checksums
-from gpt2lessons.checksums import MINI
+from gpt2lessons.checksums import ASSETS, MINI
 from gpt2lessons.loading import hub
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -39,10 +39,10 @@ class Finding:
 
 
 def examine():
-    """Return the `Finding`s: Python, every package the course needs, memory, disk, the bundled model, GPT-2."""
+    """Return the `Finding`s: Python, every package the course needs, memory, disk, the bundled files, GPT-2."""
     if not _python().good:
         return [_python()]  # what follows would fail
-    return [_python(), *_packages(), *_imports(), _memory(), _disk(), *_bundled_model(), *_family()]
+    return [_python(), *_packages(), *_imports(), _memory(), _disk(), *_bundled_files(), *_family()]
 
 
 def report():
@@ -155,13 +155,15 @@ def _disk():
     return Finding(True, f"{free / 1e9:.1f} GB free for downloads in {cache}")
 
 
-def _bundled_model():
+def _bundled_files():
     if (PROJECT.parent / ".git").exists():
         mend = f'git -C "{PROJECT.parent}" checkout -- gpt2lessons/assets'
     else:
         mend = "install the course again, as its README says"
-    bad = [Finding(False, f"gpt2-mini: {fault}", mend) for fault in checksums.faults(MINI)]
-    return bad or [Finding(True, "gpt2-mini: every file there, every checksum right")]
+    folders = [MINI, *(sums.parent for sums in sorted(ASSETS.glob("*/SHA256SUMS")) if sums.parent.name != MINI.name)]
+    for folder in folders:
+        bad = [Finding(False, f"{folder.name}: {fault}", mend) for fault in checksums.faults(folder)]
+        yield from bad or [Finding(True, f"{folder.name}: every file there, every checksum right")]
 
 
 def _family():

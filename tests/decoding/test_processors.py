@@ -391,9 +391,9 @@ def test_bad_logits_say_what_is_expected(function, _their, values):
 def test_bad_history_says_what_is_expected():
     x = torch.zeros(2, 4)
     good = torch.zeros(2, 3, dtype=torch.long)
-    with pytest.raises(ValueError, match=r"penalty=0 is not allowed: penalty is a number above 0"):
+    with pytest.raises(ValueError, match=r"penalty=0 is not allowed: repetition_penalty is a number above 0"):
         processors.penalize_repetition(x, good, 0)
-    with pytest.raises(ValueError, match=r"ngram_size=-1 is not allowed: ngram_size is a whole number"):
+    with pytest.raises(ValueError, match=r"ngram_size=-1 is not allowed: no_repeat_ngram_size is a whole number"):
         processors.ban_repeated_ngrams(x, good, -1)
     with pytest.raises(ValueError, match=r"ngram_size=2.5 is not allowed"):
         processors.ban_repeated_ngrams(x, good, 2.5)

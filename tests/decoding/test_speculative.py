@@ -387,7 +387,7 @@ def test_zero_proposals_are_plain_decoding(mini):
 BAD = {
     "two texts": ({"input_ids": torch.tensor([[1], [2]])}, ValueError, "continues one"),
     "text": ({"input_ids": "Once"}, TypeError, "LongTensor"),
-    "half a proposal": ({"num_assistant_tokens": 1.5}, ValueError, "whole number, at least 0"),
+    "half a proposal": ({"num_assistant_tokens": 1.5}, ValueError, "whole number of at least 0"),
     "minus one": ({"num_assistant_tokens": -1}, ValueError, "at least 0"),
     "temperature without sampling": ({"temperature": 0.5}, ValueError, "Add do_sample=True"),
     "temperature 0": ({"temperature": 0.0, "do_sample": True}, ValueError, "temperature=0.0 is not allowed"),

@@ -146,7 +146,7 @@ def test_loading_without_a_name_never_touches_the_network(machine, monkeypatch):
 
 def test_loaded_model_is_ready_for_lessons(mini):
     assert not mini.model.training
-    assert {p.dtype for p in mini.model.parameters()} == {torch.float32}
+    assert {p.dtype for p in mini.model.parameters()} == {torch.float64}
     assert mini.model.num_parameters() == 14_088_576
     assert mini.tokenizer.pad_token == mini.tokenizer.eos_token == "<|endoftext|>"
     assert mini.tokenizer.padding_side == "left"

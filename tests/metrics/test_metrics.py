@@ -252,6 +252,34 @@ def test_bootstrap_interval_of_a_mean_has_the_width_that_theory_gives():
 
 
 @pytest.mark.parametrize(
+    ("n", "confidence", "t"),
+    [(2, 0.95, 12.706), (4, 0.95, 3.182), (8, 0.95, 2.365), (8, 0.99, 3.499), (31, 0.9, 1.697), (121, 0.95, 1.980)],
+)
+def test_student_interval_with_the_quantiles_of_the_printed_tables(n, confidence, t):
+    values = np.random.default_rng(n).normal(3, 2, n)
+    half = t * np.std(values, ddof=1) / np.sqrt(n)
+    low, high = metrics.student_interval(values, confidence=confidence)
+    assert (high - low) / 2 == pytest.approx(half, rel=3e-4)
+    assert (high + low) / 2 == pytest.approx(values.mean())
+
+
+def test_student_interval_holds_the_truth_as_often_as_it_says():
+    draws = np.random.default_rng(0).normal(size=(2000, 4))
+    held = np.mean([low < 0 < high for low, high in map(metrics.student_interval, draws)])
+    assert 0.935 < held < 0.965
+    assert metrics.student_interval([1.5, 1.5, 1.5]) == (1.5, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("values", "confidence", "message"),
+    [([1.0], 0.95, "at least 2 values"), ([[1, 2]], 0.95, "in one row"), ([1, 2], 1.0, "between 0 and 1, not 1.0")],
+)
+def test_student_interval_refuses_what_has_no_spread(values, confidence, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.student_interval(values, confidence=confidence)
+
+
+@pytest.mark.parametrize(
     # published examples: Newcombe 1998, Statistics in Medicine 17, table I
     ("successes", "trials", "interval"),
     [(81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0.0, 0.1611)), (1, 29, (0.0061, 0.1718))],

@@ -1,6 +1,10 @@
 """The corpus: what is read, and batches that lose nothing, repeat nothing, and follow from seed and step alone."""
 
+import io
 import json
+import os
+import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -136,3 +140,141 @@ def test_bad_batches_are_refused():
         corpus.Batches({"a": np.arange(99)}, rows=1, context=4, steps=1, shares={"a": (0, 1)})
     with pytest.raises(IndexError, match="0 to 1, not 2"):
         corpus.Batches({"a": np.arange(99)}, rows=1, context=4, steps=2)[2]
+
+
+# ------------------------------------------------------------------------------------------------- archives, several
+
+
+def pack(folder, path):
+    """Pack the files of `folder` into the archive `path`, by the ending of its name."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in folder.rglob("*.*"):
+                archive.write(file, file.relative_to(folder))
+        return path
+    with tarfile.open(path, "w:" + {".tar": "", ".gz": "gz", ".xz": "xz"}[path.suffix]) as archive:
+        for file in sorted(folder.iterdir()):
+            archive.add(file, file.name)
+    return path
+
+
+@pytest.mark.parametrize("name", ["c.tar", "c.tar.gz", "c.tar.xz", "c.zip"])
+def test_an_archive_reads_as_its_folder_does(folder, tmp_path_factory, name):
+    path = pack(folder, tmp_path_factory.mktemp("packed") / name)
+
+    def seen(sources):
+        return {part: [(b.title, b.author, b.read()) for b in some] for part, some in corpus.books(sources).items()}
+
+    assert seen(path) == seen(str(path)) == seen(folder)
+    bpe = BPE.mini()
+    parts = corpus.encode_parts(path, bpe)
+    assert {part: ids.tolist() for part, ids in parts.items()} == {
+        part: ids.tolist() for part, ids in corpus.encode_parts(folder, bpe).items()
+    }
+
+
+def test_several_sources_add_up_part_by_part(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    for part in ("novels", "letters"):
+        (other / part).mkdir()
+        (other / part / "e.txt").write_text(f"More {part}. " * 30, "utf8")
+    found = corpus.books([folder, pack(other, other / "o.zip")])
+    assert {part: [b.title for b in some] for part, some in found.items()} == {
+        "children": ["a", "b"],
+        "heldout": ["d"],
+        "novels": ["A Novel", "e"],
+        "letters": ["e"],
+    }
+
+
+def test_an_archive_that_changed_is_unpacked_again(folder, tmp_path_factory):
+    path = pack(folder, tmp_path_factory.mktemp("packed") / "c.tar")
+    assert len(corpus.books(path)["novels"]) == 1
+    (folder / "novels" / "second.txt").write_text("Another. " * 30, "utf8")
+    pack(folder, path)
+    os.utime(path, ns=(1, 1))
+    assert len(corpus.books(path)["novels"]) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["/tmp/evil.txt", "../../evil.txt", "a/../../evil.txt", "..", "c:\\evil.txt", "..\\evil.txt", "c:evil.txt"]
+)
+def test_an_archive_writes_nothing_outside_its_folder(tmp_path, name):
+    path = tmp_path / "in" / "c.tar"
+    path.parent.mkdir()
+    with tarfile.open(path, "w") as archive:
+        for member in (name, "good/one.txt"):
+            info = tarfile.TarInfo(member)
+            info.size = 5
+            archive.addfile(info, io.BytesIO(b"words"))
+    found = [book.path for some in corpus.books(path).values() for book in some]
+    (root,) = {p.parent.parent for p in found if p.parent.name == "good"}
+    written = [p for p in root.rglob("*") if p.is_file()]
+    assert sorted(written) == sorted(found)
+    assert len(found) == 1 + (name[0] in "/.a" and "\\" not in name and name != "..")
+    assert not list(root.parent.glob("*evil*"))
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_links_and_other_files_of_an_archive_are_left_alone(tmp_path):
+    with tarfile.open(tmp_path / "c.tar", "w") as archive:
+        link = tarfile.TarInfo("novels/link.txt")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+        for name in ("novels/one.txt", "novels/picture.png", "README.md"):
+            info = tarfile.TarInfo(name)
+            info.size = 5
+            archive.addfile(info, io.BytesIO(b"words"))
+    ((book,),) = corpus.books(tmp_path / "c.tar").values()
+    assert (book.part, book.title) == ("novels", "one")
+    assert [p.name for p in book.path.parent.parent.rglob("*.*")] == ["one.txt"]
+
+
+@pytest.mark.parametrize("name", ["c.tar.xz", "c.zip", "c.tar.gz"])
+def test_a_damaged_archive_is_named(folder, tmp_path_factory, name):
+    path = pack(folder, tmp_path_factory.mktemp("packed") / name)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        corpus.books(path)
+
+
+def test_a_file_that_is_no_archive_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("words " * 50, "utf8")
+    with pytest.raises(ValueError, match=r"notes\.txt' cannot be unpacked.*It should be a \.tar"):
+        corpus.books(tmp_path / "notes.txt")
+
+
+# ------------------------------------------------------------------------------------------------- kept out
+
+
+def test_validation_texts_are_not_trained_on(folder):
+    (folder / "validation").mkdir()
+    (folder / "validation" / "v.txt").write_text("Look here. " * 30, "utf8")
+    assert set(corpus.encode_parts(folder, BPE.mini())) == {"children", "novels"}
+    assert "validation" in corpus.books(folder)
+
+
+def test_an_author_who_is_trained_on_cannot_be_held_out(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    (other / "novels").mkdir()
+    (other / "novels" / "z.txt").write_text("words " * 50, "utf8")
+    entry = {"split": "novels", "file": "z.txt", "title": "Z", "author": "N. N."}
+    (other / "manifest.json").write_text(json.dumps([entry]), "utf8")
+    read, kept_out = corpus.books(folder), corpus.books(other)
+    assert corpus.authors_of(read) == {"N. N."}
+    with pytest.raises(ValueError, match=r"'Z' is to be held out, but the corpus trains on other texts by N\. N\."):
+        corpus.demand_new_authors(read, kept_out)
+    (other / "manifest.json").write_text(json.dumps([entry | {"author": "M. M."}]), "utf8")
+    corpus.demand_new_authors(read, corpus.books(other))
+    # the corpus's own folder heldout names an author whom it does not train on
+    (folder / "manifest.json").write_text(
+        json.dumps([{"split": "heldout", "file": "d.txt", "title": "D", "author": "M. M."}]), "utf8"
+    )
+    corpus.demand_new_authors(corpus.books(folder), corpus.books(other))
+
+
+def test_an_author_who_is_null_in_the_manifest_is_unknown(folder):
+    entry = {"split": "novels", "file": "c.txt", "title": "A Novel", "author": None}
+    (folder / "manifest.json").write_text(json.dumps([entry]), "utf8")
+    assert corpus.books(folder)["novels"][0].author == ""
+    assert corpus.authors_of(corpus.books(folder)) == set()

@@ -51,6 +51,18 @@ def test_the_rate_rises_stays_and_falls():
     assert [replace(recipe, warmup=0, decay=0).rate(s) for s in (0, 9)] == [1, 1]
 
 
+def test_the_cosine_rises_and_falls_without_a_level_part():
+    recipe = training.Recipe(steps=100, warmup=0.1, schedule="cosine")
+    rates = [recipe.rate(step) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * (s + 1) for s in range(10)])
+    assert rates[10] == 1
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[32] == pytest.approx((1 + math.cos(math.pi * 22 / 90)) / 2)
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
+    assert 0 < rates[-1] < 0.001
+    assert training.Recipe(steps=3, warmup=0, schedule="cosine").rate(0) == 1
+
+
 def test_muon_gets_the_matrices_inside_the_blocks_and_adamw_all_else():
     m = model()
     muon, adamw = training.optimizers(m, RECIPE)
@@ -195,10 +207,14 @@ def test_a_loss_that_is_no_number_stops_before_it_does_harm(batches):
         {"warmup": -0.1},
         {"muon_lr": -1},
         {"clip": 0},
+        {"schedule": "step"},
+        {"validate_every": -1},
+        {"patience": 2},
+        {"patience": -1, "validate_every": 2},
     ],
 )
 def test_recipes_that_make_no_sense_are_refused(wrong):
-    with pytest.raises(ValueError, match="the recipe is Recipe"):
+    with pytest.raises(ValueError, match=r"the recipe is Recipe\(steps="):
         replace(RECIPE, **wrong)
 
 

@@ -2,13 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from gpt2lessons import checksums
+from gpt2lessons import checksums, scoring
 from gpt2lessons.__main__ import main
 from gpt2lessons.loading import models
+from gpt2lessons.metrics import student_interval
 from gpt2lessons.training import loop, make_mini, model_card
 
 TINY = make_mini.sizes(n_layer=1, n_head=2, n_embd=16, n_positions=32)
@@ -45,9 +48,10 @@ def test_from_texts_to_a_model_that_loads(folder, tmp_path, few_prompts, capsys)
     assert [p["step"] for p in run["curve"]] == list(range(6))
     assert run["curve"][-1]["tokens"] == 6 * 2 * 32
     assert json.loads((tmp_path / "out" / "training.json").read_text()) == report
-    (row,) = report["heldout"].values()
-    assert set(row) == {"bits per byte", "perplexity", *make_mini.BASELINES}
-    assert row == make_mini.measure(lm, folder)["one"]
+    assert report["heldout"] == {}, "nobody knows who wrote it, so perhaps somebody whom it has read"
+    (row,) = report["authors seen"].values()
+    assert set(row) == {"author", "part", "bits per byte", "perplexity", *make_mini.BASELINES}
+    assert row == make_mini.measure(lm, folder)["authors seen"]["one"]
     card = (tmp_path / "out" / "README.md").read_text()
     assert "version v9" in card
     assert "The fox &lt;b&gt;said&lt;/b&gt;" in card
@@ -99,6 +103,122 @@ def test_training_goes_on_from_a_model_with_its_history(folder, tmp_path, few_pr
     assert report["runs"][1]["curve"][0]["loss"] < report["runs"][0]["curve"][0]["loss"]
 
 
+@pytest.fixture
+def library(tmp_path_factory):
+    """A corpus by two known authors, and three books to hold out, two of them by others."""
+
+    def shelf(name, entries):
+        place = tmp_path_factory.mktemp(name)
+        for entry in entries:
+            (place / entry["split"]).mkdir(exist_ok=True)
+            text = f"{entry['title']}, said {entry['author']}, is a book of {entry['file']}.\n\n" * 40
+            (place / entry["split"] / entry["file"]).write_text(text, "utf8")
+        (place / "manifest.json").write_text(json.dumps(entries), "utf8")
+        return place
+
+    def entry(split, title, author):
+        return {"split": split, "file": f"{title}.txt", "title": title, "author": author}
+
+    read = [entry("tales", "One", "Ann"), entry("novels", "Two", "Bob"), entry("heldout", "Three", "Ann")]
+    read += [entry("heldout", "Four", "Cora"), entry("validation", "Five", "Dan"), entry("heldout", "Six", None)]
+    new = [entry("children", "Seven", "Eve"), entry("others", "Eight", "Fay"), entry("others", "Nine", "Gil")]
+    return shelf("read", read), shelf("new", new), shelf("spoilt", [entry("others", "Ten", "Bob")])
+
+
+def test_books_by_authors_who_were_read_are_told_apart(library, mini):
+    read, new, spoilt = library
+    sets = make_mini.measure(mini, read, heldout=new)
+    assert set(sets["heldout"]) == {"Four", "Seven", "Eight", "Nine"}
+    assert set(sets["authors seen"]) == {"Three", "Six"}
+    assert sets["heldout"]["Eight"]["author"] == "Fay"
+    assert sets["heldout"]["Eight"]["part"] == "others"
+    with pytest.raises(ValueError, match="'Ten' is to be held out, but the corpus trains on other texts by Bob"):
+        make_mini.measure(mini, read, heldout=[new, spoilt])
+    with pytest.raises(ValueError, match="'Ten' is to be held out"):
+        make_mini.train(read, read / "out", RECIPE, config=TINY, heldout=spoilt)
+
+
+def test_bits_and_perplexity_are_those_of_the_scoring_room(library, mini):
+    read, new, _ = library
+    row = make_mini.measure(mini, read, heldout=new)["heldout"]["Eight"]
+    text = (new / "others" / "Eight.txt").read_text("utf8")
+    stride = mini.model.config.n_positions // 2
+    assert row["bits per byte"] == pytest.approx(scoring.bits_per_byte(mini, text, stride=stride), abs=1e-4)
+    expected = scoring.perplexity(mini, mini.encode(text), stride=stride, add_bos=True)
+    assert row["perplexity"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_of_a_long_text_thirty_thousand_characters_count(library, mini, monkeypatch):
+    read, new, _ = library
+    (new / "others" / "Eight.txt").write_text("a" * 20_000 + "b" * 30_000 + "a" * 20_000, "utf8")
+    seen = []
+    monkeypatch.setattr(make_mini.baselines, "compressed", lambda text: seen.append(text) or {"gzip": 1, "xz": 1})
+    monkeypatch.setattr(make_mini.scoring, "token_log_probs", lambda lm, ids, **_: -torch.ones(ids.shape))
+    make_mini.measure(mini, read, heldout=new)
+    assert "b" * 30_000 in seen
+    assert max(map(len, seen)) == 30_000
+
+
+def test_the_card_and_the_table_have_both_sets_with_means_and_an_interval(library, tmp_path, few_prompts):
+    read, new, _ = library
+    recipe = replace(RECIPE, validate_every=2)
+    report = make_mini.train(read, tmp_path / "out", recipe, config=TINY, heldout=new)
+    card, lines = (tmp_path / "out" / "README.md").read_text("utf8"), make_mini.table(report)
+    others = [report["heldout"][title]["bits per byte"] for title in ("Eight", "Nine")]
+    low, high = student_interval(others)
+    mean = f"{sum(others) / 2:.3f} bits per byte (95 % interval over texts: {low:.2f} to {high:.2f})"
+    for text in (card, "\n".join(lines)):
+        assert f"the 2 in 'others': {mean}" in text.lower()
+        assert text.index("has read nothing") < text.index("whose other books the model has read")
+        assert text.index("Nine") < text.index("Three")
+    assert "| Nine (Gil) |" in card
+    assert re.search(r"heldout, others: 2 texts, .*never trained on", card)
+    assert re.search(r"validation: 1 texts, .*never trained on", card)
+    assert "On the validation texts: " in card
+    (run,) = report["runs"]
+    assert [p["step"] for p in run["validation"]] == [1, 3, 5]
+    assert [p["tokens"] for p in run["validation"]] == [128, 256, 384]
+
+
+def test_early_stopping_from_end_to_end(library, tmp_path, few_prompts, monkeypatch, capsys):
+    read, _, _ = library
+    told = iter([5.0, 4.0, 4.5, 4.6, 4.7])
+    kept = []
+
+    def measure(self, model):
+        kept.append({name: p.clone() for name, p in model.named_parameters()})
+        return next(told)
+
+    monkeypatch.setattr(make_mini.Validation, "measure", measure)
+    recipe = replace(RECIPE, steps=9, validate_every=1, patience=2)
+    report = make_mini.train(read, tmp_path / "out", recipe, config=TINY)
+    assert [p["loss"] for p in report["runs"][0]["validation"]] == [5.0, 4.0, 4.5, 4.6]
+    assert "validation 4.000, " in capsys.readouterr().out
+    saved = load_file(tmp_path / "out" / "model.safetensors")["transformer.wte.weight"]
+    assert torch.equal(saved, kept[1]["wte.weight"].half())
+    assert not torch.equal(saved, kept[3]["wte.weight"].half())
+    assert "The weights are those of step 2" in (tmp_path / "out" / "README.md").read_text("utf8")
+
+
+def test_validation_needs_texts(folder, library, tmp_path):
+    recipe = replace(RECIPE, validate_every=1)
+    with pytest.raises(ValueError, match="validate_every=1 needs texts to look at"):
+        make_mini.train(folder, tmp_path / "a", recipe, config=TINY)
+    (tmp_path / "short").mkdir()
+    (tmp_path / "short" / "one.txt").write_text("Too short.", "utf8")
+    with pytest.raises(ValueError, match="the validation texts have 4 tokens, but a context is 32"):
+        make_mini.train(folder, tmp_path / "b", recipe, config=TINY, validation=tmp_path / "short")
+
+
+def test_the_stretches_to_look_at_are_spread_over_the_texts(tmp_path):
+    (tmp_path / "one.txt").write_text("word " * 5000, "utf8")
+    rows = make_mini._validation(None, tmp_path, replace(RECIPE, validate_every=1)).rows
+    assert rows.shape == (make_mini.VALIDATION_ROWS, 33)
+    few = make_mini._validation(None, tmp_path, replace(RECIPE, context=2000, validate_every=1)).rows
+    assert few.shape[1] == 2001
+    assert 1 <= len(few) <= 3
+
+
 def test_the_curve_keeps_the_mean_of_each_stretch(tmp_path, monkeypatch):
     monkeypatch.setattr(make_mini, "POINTS_OF_A_CURVE", 2)
     lines = ({"step": s, "tokens": 10 * s, "loss": float(s)} for s in range(5))
@@ -138,6 +258,23 @@ def test_commands(folder, tmp_path, few_prompts, capsys):
     assert capsys.readouterr().out.splitlines()[-2:] == printed.splitlines()[-2:]
     assert main([*command, "--seed", "4"]) == 2
     assert "another recipe" in capsys.readouterr().out
+    assert main(["heldout", "--corpus", str(tmp_path / "nothing")]) == 2
+    assert "there is no folder" in capsys.readouterr().out
+
+
+def test_the_commands_take_several_sources_and_a_schedule(library, tmp_path, few_prompts, capsys):
+    read, new, spoilt = library
+    sources = ["--corpus", str(read), str(spoilt), "--heldout", str(new)]
+    command = ["train", *sources, "--validation", str(read / "validation")]
+    command += ["--out", str(tmp_path / "m"), "--steps", "2", "--rows", "2", "--context", "16", "--no-bf16"]
+    command += ["--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--schedule", "cosine", "--validate-every", "1"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "others: " in printed
+    assert "Books by authors of whom the model has read nothing" in printed
+    assert main(["heldout", *sources, "--model", str(tmp_path / "m")]) == 0
+    assert capsys.readouterr().out.splitlines()[-12:] == printed.splitlines()[-12:]
+    assert "half a cosine" in (tmp_path / "m" / "README.md").read_text("utf8")
 
 
 def test_model_text_cannot_break_the_card():
@@ -147,7 +284,7 @@ def test_model_text_cannot_break_the_card():
 def test_the_bundled_figures_are_those_of_the_bundled_card():
     report, card = make_mini.curve(), (models.MINI / "README.md").read_text("utf8")
     assert report["runs"][-1]["version"] == json.loads((models.MINI / "config.json").read_text())["model_version"]
-    for title, row in report["heldout"].items():
+    for title, row in (report["heldout"] | report["authors seen"]).items():
         assert f"{row['bits per byte']:.3f}" in next(
             line for line in card.splitlines() if line.startswith(f"| {title} ")
         )

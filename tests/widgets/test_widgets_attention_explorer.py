@@ -17,7 +17,7 @@ def test_it_shows_where_the_picked_token_looks(mini, explorer):
     record = {}
     mini.scratch(mini.encode("Once upon a time"), record=record)
     expected = record["h.1.attn.pattern"][0, 2]
-    assert torch.allclose(torch.tensor(explorer.patterns()[1][1, 2]), expected)
+    assert torch.allclose(torch.tensor(explorer.patterns()[1][1, 2]), expected.float())
     assert explorer.token.value == explorer.token.max == 4, "the last token is picked at first"
     assert f"with weight {expected[3].max():.2f}" in explorer.view.value
     for weight in expected[3]:

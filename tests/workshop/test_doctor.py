@@ -173,6 +173,16 @@ def test_spoiled_bundled_model(copied, spoil, words):
     assert found.what.startswith(f"gpt2-mini: {words}")
 
 
+@pytest.mark.parametrize("name", ["gpt2-recorded", "human"])
+def test_other_spoiled_assets_are_named(copied, monkeypatch, name):
+    assets = copied.parent / "assets"
+    shutil.copytree(doctor.ASSETS / name, assets / name)
+    monkeypatch.setattr(doctor, "ASSETS", assets)
+    assert bad() == []
+    next((assets / name).glob("*.json")).write_text("[]", "utf8")
+    assert the_one_bad().what.startswith(f"{name}: ")
+
+
 def test_every_file_that_load_reads_has_a_checksum():
     listed = {line.split()[1] for line in (doctor.MINI / "SHA256SUMS").read_text().splitlines()}
     assert listed == {p.name for p in doctor.MINI.iterdir()} - {"README.md", "SHA256SUMS", "training.json"}
