@@ -11,7 +11,13 @@ import torch
 
 _CHANGEABLE = (list, dict, set, torch.Tensor)
 _SHORT = (torch.float16, torch.bfloat16)
-_KINDS = {torch.Tensor: "a tensor", dict: "a dictionary", list: "a list", bool: "True or False", float: "a plain number"}
+_KINDS = {
+    torch.Tensor: "a tensor",
+    dict: "a dictionary",
+    list: "a list",
+    bool: "True or False",
+    float: "a plain number",
+}
 
 
 def examine(answer, cases, right, mistakes=None, *, tolerance=1e-5):

@@ -262,5 +262,3 @@ def die_with_parent():
     """Make the kernel end this process when the one that started it ends, in whatever way (Linux)."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-

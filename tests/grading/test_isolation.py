@@ -32,14 +32,6 @@ libc = ctypes.CDLL(None, use_errno=True)
 """
 
 
-@pytest.fixture(scope="session")
-def sandboxed():
-    """Skips where bubblewrap cannot be used, with the reason."""
-    problem = sandbox.problem("bubblewrap") if sys.platform.startswith("linux") else "bubblewrap is for Linux"
-    if problem:
-        pytest.skip(problem)
-
-
 @pytest.fixture(scope="module")
 def start(sandboxed, tmp_path_factory):
     """Start a student's process; return a function that runs a cell there and returns what it printed."""
@@ -181,7 +173,10 @@ def test_ten_gigabytes_are_refused_and_the_process_lives(run, asked, capsys):
 def test_the_disk_is_small(run, capsys):
     fill = "for n in range(50):\n    with open(f'fill{n}', 'wb') as f: f.write(bytes(10 << 20))"
     assert "No space left on device" in run(fill, capsys)
-    assert run(f"print(sum(os.path.getsize(n) for n in os.listdir() if 'fill' in n) <= {sandbox.DISK})", capsys) == "True\n"
+    assert (
+        run(f"print(sum(os.path.getsize(n) for n in os.listdir() if 'fill' in n) <= {sandbox.DISK})", capsys)
+        == "True\n"
+    )
     assert "File too large" in run("with open('long', 'wb') as f: f.truncate(200 << 20)", capsys)
     run("[os.unlink(n) for n in os.listdir() if n.startswith(('fill', 'long'))]", capsys)
 
@@ -305,7 +300,10 @@ def test_the_clock_is_a_far_bound_that_patience_moves(start, capsys):
 def test_a_full_memory_costs_its_own_cell_only(start, capsys):
     run = start(memory_mb=500)
     assert "MemoryError" in run("results = []\nwhile True: results.append(1)", capsys)
-    run("big = torch.ones(20_000_000); answer = int(big.sum())\ndef eat():\n    kept.append(bytearray(10 << 30))", capsys)
+    run(
+        "big = torch.ones(20_000_000); answer = int(big.sum())\ndef eat():\n    kept.append(bytearray(10 << 30))",
+        capsys,
+    )
     assert run.space["answer"] == 20_000_000
     starts = run.worker.starts
     run("kept = []\ndef eat():\n    while True: kept.append(bytearray(1 << 20))\ndef fine(): return len(kept)", capsys)
@@ -470,7 +468,9 @@ def test_a_container_gets_no_network_little_memory_and_is_ended(tmp_path, capsys
     log, client = tmp_path / "log", tmp_path / "bin" / "docker"
     client.parent.mkdir()
     inside = str(sandbox.INSIDE)
-    client.write_text(FAKE_CLIENT.format(python=sys.executable, log=str(log), image=sandbox.IMAGE, inside=inside), "utf8")
+    client.write_text(
+        FAKE_CLIENT.format(python=sys.executable, log=str(log), image=sandbox.IMAGE, inside=inside), "utf8"
+    )
     client.chmod(client.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{client.parent}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
@@ -504,7 +504,9 @@ def test_two_graders_at_a_time_do_not_meet(start, capsys):
     runs, said = [start(), start()], {}
 
     def work(n):
-        runs[n].worker.student(f"import os\nopen('mine', 'w').write('{n}')\nvalue = (os.listdir(), open('mine').read())")
+        runs[n].worker.student(
+            f"import os\nopen('mine', 'w').write('{n}')\nvalue = (os.listdir(), open('mine').read())"
+        )
         said[n] = runs[n].space["value"]
 
     threads = [threading.Thread(target=work, args=(n,)) for n in (0, 1)]
