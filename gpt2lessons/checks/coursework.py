@@ -53,15 +53,19 @@ def returned(value, kind, name):
     kinds = (int, float) if kind is float else kind
     if not isinstance(value, kinds) or (kind is float and isinstance(value, bool)):
         raise AssertionError(f"{name} should return {_KINDS[kind]}, not {_shown(value, 80)}")
-    if _is_short(value):
-        raise AssertionError(f"{name} {_SHORT_SENTENCE.format(value.dtype)}")
+    if short := _short_type(value):
+        raise AssertionError(f"{name} {_SHORT_SENTENCE.format(short)}")
 
 
 _SHORT_SENTENCE = "returns {}, which holds three digits: keep the type of what you are given, or use torch.float32"
 
 
-def _is_short(value):
-    return type(value) is torch.Tensor and value.dtype in _SHORT
+def _short_type(value):
+    """Return the type of 16 bits that a value holds its numbers in, None if it does not."""
+    if type(value) is torch.Tensor:
+        return value.dtype if value.dtype in _SHORT else None
+    parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
+    return next((short for part in parts if (short := _short_type(part))), None)
 
 
 def expect(value, right, mistakes=None, *, what="your value", tolerance=1e-4):
@@ -79,6 +83,7 @@ def false_claim(number, value, report, truth, mistakes=None):
 
     `report` {number: (claim, reported value)}, `truth` {claim: true value}; `mistakes` as in `expect`, for the value.
     """
+    number = _plain(number)
     if type(number) is float and number.is_integer():
         number = int(number)
     lies = [n for n, (claim, reported) in report.items() if not same(reported, truth[claim], 1e-3)]
@@ -151,8 +156,8 @@ def _describe(case, got, expected):
         return f"your function stops with {got[1]}: {got[2]}"[:500]
     if got[1] is None:
         return "your function returns None. Does it print its result instead of returning it?"
-    if _is_short(got[1]):
-        return f"your function {_SHORT_SENTENCE.format(got[1].dtype)}"
+    if short := _short_type(got[1]):
+        return f"your function {_SHORT_SENTENCE.format(short)}"
     kinds = type(_plain(got[1])).__name__, type(_plain(expected[1])).__name__
     if expected[0] == "error":
         return f"for {_shown(case)} your function should raise a ValueError"

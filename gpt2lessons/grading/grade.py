@@ -155,7 +155,7 @@ def _imported_from_the_course(source):
         tree = ast.walk(ast.parse(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
-    names = {"gpt2lessons"}
+    names = set()
     for node in tree:
         if isinstance(node, ast.Import):
             names |= {a.asname or "gpt2lessons" for a in node.names if a.name.split(".")[0] == "gpt2lessons"}

@@ -66,10 +66,7 @@ def problem(kind, course=None):
     if shutil.which(program) is None:
         return f"{program} is not installed. {INSTALL}"
     test = ["-c", "import gpt2lessons"]
-    if kind == "bubblewrap":
-        probe = bubblewrap([sys.executable, *test])
-    else:
-        probe = container(["python", *test], _name())
+    probe = bubblewrap([sys.executable, *test]) if kind == "bubblewrap" else container(["python", *test], _name())
     done = subprocess.run(probe, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode == 0:
         return ""

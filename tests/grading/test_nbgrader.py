@@ -328,6 +328,13 @@ def test_contents_decide_what_is_graded_again_not_times(course):
     assert float(row["score"]) == AUTOMATIC
 
 
+def is_of_a_sandbox(process):
+    try:
+        return any("worker.py" in word for word in process.cmdline())
+    except psutil.Error:
+        return False
+
+
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_stays_when_grade_is_killed_or_interrupted(course, blow):
     folder = course(QUICKEST)
@@ -336,17 +343,15 @@ def test_nothing_stays_when_grade_is_killed_or_interrupted(course, blow):
     hand_in(folder, student, QUICKEST, lambda q: lines)
     command = [sys.executable, "-m", "gpt2lessons", "grade", QUICKEST, "--student", student]
     grader = subprocess.Popen(command, cwd=folder, start_new_session=True)
-    below = psutil.Process(grader.pid)
-    end = time.monotonic() + 120
-    # bubblewrap outside and inside, and the worker below them
-    while sum(p.name() == "bwrap" for p in below.children(recursive=True)) < 2 and time.monotonic() < end:
-        time.sleep(0.2)
-    time.sleep(2)
-    processes = below.children(recursive=True)
-    assert len(processes) >= 5
+    processes, end = [], time.monotonic() + 120
+    while len([p for p in processes if is_of_a_sandbox(p)]) < 3:  # bubblewrap outside, bubblewrap inside, the worker
+        assert time.monotonic() < end
+        time.sleep(0.5)
+        processes = psutil.Process(grader.pid).children(recursive=True)
+    assert len(processes) >= 5  # nbgrader and its kernel
     grader.send_signal(blow)
     grader.wait(timeout=60)
-    gone, alive = psutil.wait_procs(processes, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=20)
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
     shutil.rmtree(folder / "submitted" / student)
 
@@ -357,9 +362,8 @@ def test_an_answer_that_uses_what_its_task_excludes_is_named(released):
     hand_in(folder, "easy-way", QUICKEST, lambda q: answer if q == "q2" else None)
     hand_in(folder, "own-way", QUICKEST, lambda q: model_answer(QUICKEST, q))
     path = folder / "submitted" / "{}" / QUICKEST / f"{QUICKEST}.ipynb"
-    assert grader.rule_breaks(Path(str(path).format("easy-way"))) == [
-        "q2 uses gl; its task says without gpt2lessons"
-    ]  # fmt: skip
+    found = grader.rule_breaks(Path(str(path).format("easy-way")))
+    assert found == ["q2 uses gl; its task says without gpt2lessons"]
     assert grader.rule_breaks(Path(str(path).format("own-way"))) == []
     for student in ("easy-way", "own-way"):
         shutil.rmtree(folder / "submitted" / student)
