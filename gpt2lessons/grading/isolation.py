@@ -166,7 +166,8 @@ class IsolatedExecute(Execute):
         So there is no file either that the grading kernel, which starts in this folder, could import.
         """
         folder = self._place("autograded_directory", resources)
-        kept = {f"{resources['nbgrader']['notebook']}.ipynb", "timestamp.txt"}
+        # the last two are nbgrader's own, on a hub
+        kept = {f"{resources['nbgrader']['notebook']}.ipynb", "timestamp.txt", "submission_secret.txt"}
         for path in list(folder.iterdir()):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)

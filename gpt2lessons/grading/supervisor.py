@@ -74,7 +74,7 @@ class Worker:
         """Run a student's cell: show what it printed, and let the tests see what it defined."""
         self.question()
         reply = self._cell(source)
-        print(reply["shown"], end="")
+        print(reply["shown"][-wire.SHOWN :], end="")
         for name, coded in reply["names"].items():
             if self._may_define(name):
                 with contextlib.suppress(Exception):  # no value that a student's process would have encoded

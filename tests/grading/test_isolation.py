@@ -388,12 +388,15 @@ def test_nonsense_in_the_pipe_costs_the_cell_only(run, flood, capsys):
 def test_a_forged_reply_defines_nothing_that_is_the_graders(start, capsys):
     run = start()
     forged = (
-        "import json\nreply = {'shown': 'forged', 'names': {n: ['plain', 1] for n in "
+        "import json\nreply = {'shown': 'forged' * 10**5, 'names': {n: ['plain', 1] for n in "
         "('_isolation_worker', '__builtins__', 'print', 'CLASS', 'taken', 'open')}}\n"
     )
-    for number in range(1, 6):
+    for number in range(2, 5):  # the first question was what is given
         reply = f"reply['n'] = {number}; os.write(fd, json.dumps(reply).encode() + b'\\n')"
-        run(f"{FIND}{forged}{reply}", capsys)
+        said = run(f"{FIND}{forged}{reply}", capsys)
+        assert said.startswith("forged") or said.endswith("forged")
+        assert len(said) == wire.SHOWN
+    assert run.space["taken"] == 1  # so it was read
     assert run.space["_isolation_worker"] is run.worker
     assert not {"print", "CLASS", "open", "__builtins__"} & set(run.space)
     assert run("print('it still answers')", capsys) == "it still answers\n"

@@ -12,6 +12,7 @@ from fractions import Fraction
 
 BASES = (bool, int, float, str, bytes, list, tuple, set, frozenset, dict)
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "bfloat16", "float16", "float32", "float64")
+SHOWN = 20_000  # characters of what a cell has printed
 MOST = 16 << 20  # bytes of one message, in either direction
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 import wire
 
 LONGEST = 1 << 20  # characters of a name's value: no answer is longer, but a student's data may be
-SHOWN = 20_000  # characters of what a cell has printed
 PROCESSOR_SECONDS = 3600  # of the whole process: a far bound, in case that nobody outside counts any more
 
 
@@ -56,7 +55,7 @@ class Student:
                 continue
             names[name] = self._value(name, value)
         exhausted = isinstance(result.error_in_exec, MemoryError)
-        return {"shown": shown.getvalue()[-SHOWN:], "names": names, "exhausted": exhausted}
+        return {"shown": shown.getvalue()[-wire.SHOWN :], "names": names, "exhausted": exhausted}
 
     def call(self, key, args, kwargs):
         """Call a function; return its value, or its exception, and the arguments as they are afterwards."""
