@@ -1,23 +1,48 @@
-"""`python -m gpt2lessons COMMAND`: what the course can do from a shell."""
+"""`gpt2lessons COMMAND`, or `python -m gpt2lessons COMMAND`: what the course can do from a shell."""
 
 import argparse
+import difflib
 import inspect
 import sys
 from pathlib import Path
 
+from gpt2lessons import __version__
+
 
 def main(arguments=None):
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code: 0, 1 if the course or the machine has a fault, 2 if the call has one.
+
+    A bad argument ends with a sentence on the error stream, from here or (through `SystemExit`) from argparse.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog="python -m gpt2lessons", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-    for run in (execute, index, bench, doctor, site, kaggle, train, heldout, grade, lms, collect):
+    parser = _parser(arguments)
+    if not arguments:
+        parser.print_help()
+        return 0
+    if not arguments[0].startswith("-") and arguments[0] not in (names := [run.__name__ for run in COMMANDS]):
+        near = difflib.get_close_matches(arguments[0], names, n=1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        parser.error(f"there is no command {arguments[0]!r}.{meant} The commands: {', '.join(names)}.")
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
+        print(f"{parser.prog} {arguments[0]}: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser(arguments):
+    by_module = Path(sys.argv[0]).name == "__main__.py"
+    parser = argparse.ArgumentParser(prog="python -m gpt2lessons" if by_module else "gpt2lessons", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"gpt2lessons {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for run in COMMANDS:
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
         if run in (grade, lms, collect):
             _add_grading(command, run)
         if run is execute:
-            command.add_argument("paths", nargs="*", type=Path, help="notebooks (default: all lessons)")
+            command.add_argument("paths", nargs="*", type=_notebook, help="notebooks (default: all)")
             command.add_argument("--model", default="gpt2-mini", help="what gl.load() takes (default: gpt2-mini)")
             command.add_argument("--check", action="store_true", help="run only: write nothing")
         if run is bench:
@@ -45,25 +70,29 @@ def main(arguments=None):
         if run is heldout:
             command.add_argument("--model", default="gpt2-mini", help="what gl.load() takes (default: gpt2-mini)")
         if run in (site, kaggle, train):
-            command.add_argument("--out", type=Path, required=True, help="the folder to write to")
-    options = parser.parse_args(arguments)
-    return options.run(options)
+            command.add_argument("--out", type=_writable, required=True, help="the folder to write to")
+    return parser
 
 
 def execute(options):
     """Run the notebooks from top to bottom and write them back clean."""
     from gpt2lessons.workshop import notebooks
 
-    for path in options.paths or notebooks.lessons():
+    if options.model != "gpt2-mini":
+        from gpt2lessons import load
+
+        load(options.model)  # a name that means nothing is refused here, not in the first cell of every lesson
+    for path in options.paths or _lessons():
         print(path.name, flush=True)
         notebooks.execute(path.resolve(), model=options.model, write=not options.check)
     return 0
 
 
 def index(options):
-    """Write what is derived from the notebooks: README's table and picture, COVERAGE.md's last column."""
+    """Write what is derived from the notebooks: README's tables and picture, COVERAGE.md, the glossary."""
     from gpt2lessons.workshop import index as derived
 
+    _lessons()
     derived.write()
     return 0
 
@@ -71,8 +100,12 @@ def index(options):
 def bench(options):
     """Compare the speed of our decoding loop with transformers' on this machine, or measure the lessons' memory."""
     if options.memory:
+        from gpt2lessons import load
         from gpt2lessons.workshop import bench_memory
 
+        _lessons()
+        if options.memory not in ("gpt2-mini", bench_memory.STAND_IN):
+            load(options.memory)  # as in `execute`
         return bench_memory.run(options.memory)
     from gpt2lessons.workshop import bench as measurements
 
@@ -90,6 +123,7 @@ def site(options):
     """Write a static copy of the lessons, HTML pages to read without running them."""
     from gpt2lessons.workshop import site as pages
 
+    _lessons()
     print(*pages.write(options.out), sep="\n")
     return 0
 
@@ -98,7 +132,12 @@ def kaggle(options):
     """Write the course for Kaggle: a dataset with its wheel, a kernel per lesson; print what publishes them."""
     from gpt2lessons.workshop import kaggle as publishing
 
-    print(*publishing.write(options.out, options.user, wheels_for=options.wheels_for, model=options.model), sep="\n")
+    _lessons()
+    try:
+        steps = publishing.write(options.out, options.user, wheels_for=options.wheels_for, model=options.model)
+    except RuntimeError as error:  # pip's own words
+        raise ValueError(error) from None
+    print(*steps, sep="\n")
     return 0
 
 
@@ -108,15 +147,13 @@ def train(options):
 
     fields = loop.Recipe.__dataclass_fields__
     recipe = loop.Recipe(**{name: getattr(options, name) for name in fields})
+    _check_device(options.device)
     config = make_mini.sizes(options.n_layer, options.n_head, options.n_embd, options.n_positions)
     more = {"start": options.start, "version": options.version, "device": options.device}
     shares = dict(options.share) if options.share else None
     more |= {"heldout": options.heldout, "validation": options.validation}
     try:
         report = make_mini.train(options.corpus, options.out, recipe, config=config, shares=shares, **more)
-    except (ValueError, FloatingPointError) as error:
-        print(error)
-        return 2
     except KeyboardInterrupt:
         print(f"Stopped. The same command goes on after the state that was last saved in {options.out}.")
         return 130
@@ -127,13 +164,10 @@ def train(options):
 def heldout(options):
     """Print how well a model predicts texts that were kept out of a corpus, beside what it has to beat."""
     from gpt2lessons import load
-    from gpt2lessons.training import make_mini
+    from gpt2lessons.training import corpus, make_mini
 
-    try:
-        report = make_mini.measure(load(options.model), options.corpus, heldout=options.heldout)
-    except (ValueError, ConnectionError) as error:
-        print(error)
-        return 2
+    corpus.books(options.corpus)  # a wrong folder is refused before the model is loaded
+    report = make_mini.measure(load(options.model), options.corpus, heldout=options.heldout)
     print(*make_mini.table(report), sep="\n")
     return 0
 
@@ -201,7 +235,52 @@ def _add_training(command):
 def _share(text):
     part, _, span = text.partition("=")
     first, _, last = span.partition(":")
-    return part, (float(first), float(last or first))
+    try:
+        return part, (float(first), float(last or first))
+    except ValueError:
+        message = f"{text!r} should read PART=FIRST:LAST, for example novels=0.7:0.2"
+        raise argparse.ArgumentTypeError(message) from None
+
+
+def _notebook(text):
+    path = Path(text)
+    if not path.is_file() or path.suffix != ".ipynb":
+        raise argparse.ArgumentTypeError(f"{text!r} is no notebook: give the path of an .ipynb file")
+    return path
+
+
+def _writable(text):
+    path = Path(text)
+    there = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise argparse.ArgumentTypeError(f"{str(there)!r} is a file: give a folder to write to")
+    return path
+
+
+def _check_device(name):
+    import torch
+
+    try:
+        usable = torch.ones(1, device=name).device.type != "meta"  # which computes nothing
+    except (RuntimeError, AssertionError, NotImplementedError):  # depends on how torch was built
+        usable = False
+    if not usable:
+        raise ValueError(f"torch {torch.__version__} finds no device {name!r} on this machine. Take --device cpu.")
+
+
+def _lessons():
+    """Return the paths of all notebooks; `ValueError` beside an installed copy, where they are not."""
+    from gpt2lessons.workshop import notebooks
+
+    if not (found := notebooks.everything()):
+        raise ValueError(
+            "this needs the lessons, which lie in the course's repository, but this copy of gpt2lessons is installed "
+            f"in {notebooks.ROOT}. Clone the repository and run the command there."
+        )
+    return found
+
+
+COMMANDS = (execute, index, bench, doctor, site, kaggle, train, heldout, grade, lms, collect)
 
 
 if __name__ == "__main__":

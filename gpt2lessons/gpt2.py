@@ -13,6 +13,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+WIRING = {  # what transformers' configuration may say, GPT-2's own first
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+    "n_inner": (None,),  # or 4 C, which None means
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+}
 TURNED = ("c_attn.weight", "c_fc.weight", "c_proj.weight")  # the checkpoint stores (in, out), nn.Linear (out, in)
 
 
@@ -193,30 +199,16 @@ class GPT2(nn.Module):
         """Return our GPT-2 with a copy of the weights of `model`, a transformers `GPT2LMHeadModel`.
 
         `share`: let `model` use the copies too, so that only the token embeddings are in memory twice (their order
-        differs, and it can save its own order only). To change weights, load another model: both would change.
+        differs, and it can save its own order only): a `Link` sees when those of `model` change.
         Raises `ValueError` if a tensor is missing, unknown or of the wrong shape, or the wiring is not GPT-2's. The
         copies do not require gradients, so that a forward pass keeps nothing; `.requires_grad_(True)` trains them.
         """
-        theirs = model.config
-        wiring = {"activation_function": "gelu_new", "n_inner": None}
-        wiring |= {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
-        for setting, gpt2s in wiring.items():
-            if (value := getattr(theirs, setting, gpt2s)) not in (gpt2s, "gelu_pytorch_tanh", 4 * theirs.n_embd):
-                raise ValueError(f"{setting}={value!r} is another architecture; GPT-2 has {gpt2s!r}.")
-        config = GPT2Config(**{name: getattr(theirs, name) for name in GPT2Config.__dataclass_fields__})
+        config = check_architecture(model)
         with torch.device("meta"):  # shapes without memory: the weights come from the checkpoint
             ours = cls(config)
-        expected = {name: tuple(parameter.shape) for name, parameter in ours.named_parameters()}
-        # named_parameters lists a tied head once, as wte; a head of its own would show up here as unknown
-        found = {name.removeprefix("transformer."): p.detach() for name, p in model.named_parameters()}
-        if wrong := sorted(expected.keys() ^ found.keys()):
-            sides = ("unknown" if name in found else "missing" for name in wrong)
-            raise ValueError(f"not GPT-2's tensors: {', '.join(map(' '.join, zip(wrong, sides, strict=True)))}.")
+        found = _weights(model)
         for name, weight in found.items():
-            if name.endswith(TURNED):
-                weight = weight.t()
-            if tuple(weight.shape) != expected[name]:
-                raise ValueError(f"{name} should be {expected[name]}, but is {tuple(weight.shape)}.")
+            weight = weight.detach().t() if name.endswith(TURNED) else weight.detach()
             found[name] = weight.clone() if name == "wpe.weight" else _in_reading_order(weight)
         ours.load_state_dict(found, assign=True)
         for name, parameter in model.named_parameters() if share else ():
@@ -226,6 +218,77 @@ class GPT2(nn.Module):
             else:
                 parameter.data = own.t() if name.endswith(TURNED) else own
         return ours.requires_grad_(False).eval()
+
+
+class Link:
+    """`ours` and the transformers model `theirs` whose memory it shares: do both still have the same weights?"""
+
+    def __init__(self, ours, theirs):
+        self.ours, self.theirs = ours, theirs
+        self._note()
+
+    def holds(self):
+        """Return False if a weight of `theirs` was exchanged, moved, cast or resized: then `ours` must be made anew.
+
+        What is changed in place changes in both, but for the token embeddings, which are there twice: those are
+        compared by torch's count of changes and by their first column (some write around the count, through `.data`),
+        and copied again. A single number written through `.data` elsewhere in them is not seen.
+        """
+        weights = _weights(self.theirs)
+        if self._places(weights) != self._known:
+            return False
+        embeddings = weights["wte.weight"].detach()
+        if _version(embeddings) != self._version or not torch.equal(embeddings[:, 0], self._column):
+            with torch.no_grad():
+                self.ours.wte.weight.copy_(embeddings)
+            self._note()
+        return True
+
+    def _note(self):
+        weights = _weights(self.theirs)
+        self._known = self._places(weights)
+        self._version, self._column = _version(weights["wte.weight"]), weights["wte.weight"].detach()[:, 0].clone()
+
+    def _places(self, weights):
+        return [(name, p.data_ptr(), p.dtype, p.device, p.shape) for name, p in weights.items()]
+
+
+def _version(weight):
+    return None if weight.is_inference() else weight._version
+
+
+def _weights(model):
+    """Return {our name: parameter} of a transformers model; named_parameters lists a tied head once, as wte."""
+    return {name.removeprefix("transformer."): p for name, p in model.named_parameters()}
+
+
+def check_architecture(model):
+    """Return the `GPT2Config` of a transformers `GPT2LMHeadModel`.
+
+    Raises `ValueError` that names what is not as in GPT-2: another wiring, a tensor missing, unknown, or of the wrong
+    shape.
+    """
+    theirs = model.config
+    for setting, allowed in WIRING.items():
+        allowed = (4 * theirs.n_embd, None) if setting == "n_inner" else allowed
+        if (value := getattr(theirs, setting, allowed[0])) not in allowed:
+            raise ValueError(f"{setting}={value!r} is another architecture; GPT-2 has {allowed[0]!r}.")
+    config = GPT2Config(**{name: getattr(theirs, name) for name in GPT2Config.__dataclass_fields__})
+    with torch.device("meta"):
+        expected = {name: tuple(parameter.shape) for name, parameter in GPT2(config).named_parameters()}
+    found = _weights(model)
+    if wrong := sorted(expected.keys() ^ found.keys()):
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        sides = ["unknown" if name in found else "missing" for name in wrong[:3]]
+        head = " GPT-2's head has no weights of its own: it is wte." if "lm_head.weight" in found else ""
+        raise ValueError(
+            f"not GPT-2's tensors: {', '.join(map(' '.join, zip(wrong[:3], sides, strict=True)))}{more}.{head}"
+        )
+    for name, weight in found.items():
+        turned = tuple(reversed(weight.shape)) if name.endswith(TURNED) else tuple(weight.shape)
+        if turned != expected[name]:
+            raise ValueError(f"{name} should be {expected[name]}, but is {turned}.")
+    return config
 
 
 def _in_reading_order(weight):

@@ -19,7 +19,9 @@ def repeated_tokens(vocab_size, length, rows, *, generator=None):
             f"length is 2 to {vocab_size:,} (the vocabulary: each token occurs once), rows at least 1, "
             f"not {length} and {rows}."
         )
-    once = torch.stack([torch.randperm(vocab_size, generator=generator)[:length] for _ in range(rows)])
+    place = None if generator is None else generator.device
+    once = [torch.randperm(vocab_size, generator=generator, device=place)[:length] for _ in range(rows)]
+    once = torch.stack(once)
     return once.repeat(1, 2)
 
 

@@ -207,7 +207,7 @@ class _Answers:
         if record is not None and not mask.all():
             raise ValueError("recorded attention has no padding: ask for prompts of one length.")
         asked = [_which(row[keep.bool()].tolist()) for row, keep in zip(ids, mask, strict=True)]
-        logits = torch.full((*input_ids.shape, self.config.vocab_size), torch.nan)
+        logits = torch.full((*input_ids.shape, self.config.vocab_size), torch.nan, device=input_ids.device)
         logits[:, -1] = torch.stack([distribution(prompt) for prompt in asked])
         if record is not None:
             for name, look_up in (("scores", scores), ("pattern", attention)):
@@ -224,7 +224,7 @@ class _Cache:
     """The ids seen so far, (B, length); a smaller `length` forgets the last ones."""
 
     def __init__(self, batch_size):
-        self._ids = torch.empty(batch_size, 0, dtype=torch.long)
+        self._ids = torch.empty(batch_size, 0, dtype=torch.long, device="cpu")
 
     def add(self, ids):
         self._ids = torch.cat([self._ids, ids], dim=1)

@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from gpt2lessons.adapters import beginning_token, context_length, logits_function
+from gpt2lessons.adapters import beginning_token, context_length, device_of, logits_function
 
 _TOKENS_AT_ONCE = 512  # of GPT-2's 50,257 logits, 100 MB
 
@@ -20,16 +20,18 @@ def token_log_probs(
 ):
     """Return the log-probability, in nats, of each token of `input_ids` (B, T) given the tokens before it.
 
-    The result is (B, T-1), for tokens 1 … T-1; with `add_bos=True` it is (B, T). `attention_mask` (B, T), 1 for
-    text and 0 for padding at the left or the right: padding is neither read nor scored and gets 0, and so does
-    the first token of a left-padded row. `context` shortens the model's context (default: all of it);
-    texts longer than that need `stride`, the number of tokens by which the window moves (1 … context).
-    With stride = context neighbouring windows share one token, so that no token goes unpredicted.
+    `input_ids` may also be one text, if `model` is a `LanguageModel`, which has the tokenizer. The result is
+    (B, T-1), for tokens 1 … T-1; with `add_bos=True` it is (B, T). `attention_mask` (B, T), 1 for text and 0 for
+    padding at the left or the right: padding is neither read nor scored and gets 0, and so does the first token of a
+    left-padded row. `context` shortens the model's context (default: all of it); texts longer than that need
+    `stride`, the number of tokens by which the window moves (1 … context). With stride = context neighbouring
+    windows share one token, so that no token goes unpredicted.
 
     Raises ValueError for ids of another shape, a row with fewer than two tokens (`add_bos`: none), a mask with
     holes, or a text longer than the context without `stride`; `bos_token_id` is needed where the model has none.
+    TypeError for a text where the model has no tokenizer, and for a list of texts.
     """
-    input_ids, mask = _checked(input_ids, attention_mask)
+    input_ids, mask = _checked(model, input_ids, attention_mask)
     lengths = mask.sum(1)
     least = 1 if add_bos else 2
     if (lengths < least).any():
@@ -60,7 +62,7 @@ def token_log_probs(
 def surprisal(model, input_ids, *, unit="bits", **settings):
     """Return how surprising each token is: −log₂ p (`unit="bits"`) or −ln p (`"nats"`).
 
-    Shapes, further arguments and errors are those of `token_log_probs`.
+    Shapes, further arguments and errors are those of `token_log_probs`; a text will do for ids here too.
     """
     units = {"bits": math.log(2), "nats": 1.0}
     if unit not in units:
@@ -71,12 +73,13 @@ def surprisal(model, input_ids, *, unit="bits", **settings):
 def perplexity(model, input_ids, *, prompt_length=0, attention_mask=None, add_bos=False, per_row=False, **settings):
     """Return exp(−mean log p) over the scored tokens of all rows, a float; `per_row=True`: of each row, (B,).
 
-    The first `prompt_length` tokens of each row (an int, or one for each row; padding not counted) are read but not
-    scored. Without `add_bos` the first token is not scored either. `stride`, `context`, `bos_token_id` and errors
-    as in `token_log_probs`; ValueError also if a row has no token left to score.
+    `input_ids` (B, T), or one text as in `token_log_probs`: `perplexity(lm, "Once upon a time")`. The first
+    `prompt_length` tokens of each row (an int, or one for each row; padding not counted) are read but not scored.
+    Without `add_bos` the first token is not scored either. `stride`, `context`, `bos_token_id` and errors as in
+    `token_log_probs`; ValueError also if a row has no token left to score.
     """
     log_probs = token_log_probs(model, input_ids, attention_mask=attention_mask, add_bos=add_bos, **settings)
-    input_ids, mask = _checked(input_ids, attention_mask)
+    _, mask = _checked(model, input_ids, attention_mask)
     prompt = torch.as_tensor(prompt_length, device=mask.device)
     if (
         prompt.is_floating_point()
@@ -117,9 +120,22 @@ def bits_per_byte(lm, text, *, add_bos=True, **settings):
     return bits / (len(text.encode("utf8")) - len(skipped))
 
 
-def _checked(input_ids, attention_mask):
-    """Return ids (B, T) as a LongTensor and the mask as booleans (B, T)."""
-    input_ids = torch.as_tensor(input_ids)
+def _checked(model, input_ids, attention_mask):
+    """Return ids (B, T) as a LongTensor and the mask as booleans (B, T); lists go where the model lies."""
+    if isinstance(input_ids, str):
+        if isinstance(model, str) or not hasattr(model, "encode"):
+            raise TypeError(
+                f"a text needs a LanguageModel, which has the tokenizer, not {type(model).__name__}: "
+                "perplexity(gl.load(), text), or give token ids (B, T)"
+            )
+        input_ids = model.encode(input_ids) if input_ids else torch.empty(1, 0)
+    elif isinstance(input_ids, list | tuple) and any(isinstance(text, str) for text in input_ids):
+        raise TypeError(
+            "input_ids is a list of texts, but is one text or token ids (B, T). Score text by text, or all at "
+            'once with gl.metrics.load("perplexity").compute(predictions=texts, model=lm)'
+        )
+    elif not isinstance(input_ids, torch.Tensor):
+        input_ids = torch.as_tensor(input_ids, device=device_of(model))
     if input_ids.numel() == 0:
         raise ValueError("there is no token to score: the text is empty")
     if input_ids.ndim != 2 or input_ids.is_floating_point() or input_ids.dtype == torch.bool:

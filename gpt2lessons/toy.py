@@ -45,11 +45,11 @@ class ToyModel:
         if input_ids.ndim != 2 or input_ids.shape[1] == 0:
             raise ValueError(f"input_ids must have shape (B, T) with T >= 1, not {tuple(input_ids.shape)}")
         rows = [[self._at(row[: t + 1]) for t in range(len(row))] for row in map(self._ids, input_ids.tolist())]
-        return torch.tensor(rows, dtype=torch.float64).log()
+        return torch.tensor(rows, dtype=torch.float64, device=input_ids.device).log()
 
     def encode(self, text):
-        """Return the ids of the words in `text`, LongTensor (1, T)."""
-        return torch.tensor([self._ids(text)], dtype=torch.long)
+        """Return the ids of the words in `text`, LongTensor (1, T), on the CPU."""
+        return torch.tensor([self._ids(text)], dtype=torch.long, device="cpu")
 
     def decode(self, ids):
         """Return the words of `ids` (a sequence or one row of a tensor), joined by spaces."""

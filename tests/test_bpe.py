@@ -3,13 +3,20 @@
 import functools
 import json
 import random
+import sys
+from collections import Counter
+from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gpt2lessons.bpe import ASSETS, BPE, BYTE_TO_CHARACTER, PATTERN, Merge
+from gpt2lessons import bpe as bpe_module
+from gpt2lessons import merging
+from gpt2lessons.bpe import ASSETS, BPE, BYTE_ORDER, BYTE_TO_CHARACTER, PATTERN, Merge
+from gpt2lessons.merging import join
 
 MIXED = "".join(random.Random(0).choices("abcdefghijklmnopqrstuvwxyz", k=100_000))
 TEXTS = {
@@ -203,9 +210,8 @@ def test_explain_ends_where_encode_ends(text):
         assert all(bpe.ranks[tuple(map(bpe.token_bytes.index, (s.left, s.right)))] == s.rank for s in steps)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.text(st.sampled_from("abcde  é\n"), max_size=120), st.integers(0, 40))
-def test_trains_as_the_tokenizers_library(text, num_merges):
+def learnt_by_the_library(text, num_merges):
+    """The merges that the tokenizers library's own trainer learns, written in its characters."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     theirs = Tokenizer(models.BPE())
@@ -213,18 +219,216 @@ def test_trains_as_the_tokenizers_library(text, num_merges):
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=256 + num_merges, initial_alphabet=alphabet, show_progress=False)
     theirs.train_from_iterator([text], trainer)
+    return json.loads(theirs.to_str())["model"]["merges"]
+
+
+def learnt_by_recounting(text, num_merges):
+    """The definition itself: count all pairs anew for every merge. Returns the merges as pairs of bytes."""
+    words = [[BYTE_ORDER.index(b) for b in piece.encode()] for piece in BPE.mini().split(text)]
+    tokens, merges = [bytes([b]) for b in BYTE_ORDER], []
+    while len(merges) < num_merges and (counts := Counter(p for word in words for p in pairwise(word))):
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        words = [join(word, best, len(tokens)) for word in words]
+        merges.append((tokens[best[0]], tokens[best[1]]))
+        tokens.append(b"".join(merges[-1]))
+    return merges
+
+
+few_letters = st.text(st.sampled_from("ab"), max_size=60)
+mixed_letters = st.text(st.sampled_from("abcde  é\n'7!"), max_size=120)
+any_characters = st.text(st.characters(exclude_categories=["Cs"], max_codepoint=0x3000), max_size=60)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(few_letters, mixed_letters, any_characters), st.integers(0, 40))
+@example("aaaa", 3)  # the first merge makes (aa, a), the next place undoes it
+@example("aaaaa aaaaaaa aaa", 9)
+def test_trains_as_the_tokenizers_library_and_as_recounting(text, num_merges):
     bpe = BPE.train(text, num_merges)
-    learnt = [[written(bpe.token_bytes[i]) for i in pair] for pair in bpe.ranks]
-    assert learnt == json.loads(theirs.to_str())["model"]["merges"]
+    pairs = [tuple(bpe.token_bytes[i] for i in pair) for pair in bpe.ranks]
+    assert pairs == learnt_by_recounting(text, num_merges)
+    characters_known_alike = set(text).isdisjoint(characters_cut_alike()[1])
+    if characters_known_alike:
+        assert [[written(t) for t in pair] for pair in pairs] == learnt_by_the_library(text, num_merges)
     assert len(set(bpe.token_bytes)) == len(bpe)
     assert bpe.decode(bpe.encode(text)) == text
+
+
+def test_trains_as_the_tokenizers_library_on_prose_and_on_one_long_word():
+    prose = " ".join(TEXTS.values()).replace("<|endoftext|>", "") * 20
+    for text, num_merges in ((prose, 400), (MIXED, 500), ("ab" * 30_000 + "b" * 999, 60)):
+        bpe = BPE.train(text, num_merges)
+        learnt = [[written(bpe.token_bytes[i]) for i in pair] for pair in bpe.ranks]
+        assert learnt == learnt_by_the_library(text, num_merges)
+        assert len(learnt) > 15
+
+
+def test_training_takes_steps_in_proportion_to_the_word():
+    """Lines of Python that run, not seconds: recounting the word for each merge takes a thousand per letter."""
+    lines = 0
+
+    def count(frame, event, _):
+        nonlocal lines
+        if frame.f_code.co_filename not in (merging.__file__, bpe_module.__file__):
+            return None
+        lines += event == "line"
+        return count
+
+    before, text = sys.gettrace(), MIXED[:5000]
+    sys.settrace(count)
+    try:
+        bpe = BPE.train(text, 500)
+    finally:
+        sys.settrace(before)
+    assert len(bpe.ranks) == 500
+    assert 0 < lines < 60 * len(text)
 
 
 def written(token):
     return "".join(BYTE_TO_CHARACTER[b] for b in token)
 
 
+# ---- special tokens
+
+
+SPECIAL = ("<|endoftext|>", "<|end|>", "<|end|>of", "<pad>", "über")
+
+
+def with_specials():
+    """Our BPE and the library's tokenizer with GPT-2's merges and four more special tokens."""
+    theirs = library_anew("gpt2-mini")
+    theirs.add_special_tokens({"additional_special_tokens": list(SPECIAL[1:])})
+    return BPE.from_tokenizer(theirs), theirs
+
+
+def library_anew(name):
+    from transformers import GPT2Tokenizer
+
+    return GPT2Tokenizer.from_pretrained(str(ASSETS / name))
+
+
+def test_several_special_tokens_as_the_library():
+    bpe, theirs = with_specials()
+    assert bpe.special_tokens == {t: theirs.convert_tokens_to_ids(t) for t in SPECIAL}
+    assert len(bpe) == len(theirs) == 8449 + 4
+    assert "<|endoftext|> + <|end|> + <|end|>of + <pad> + über)" in repr(bpe)
+    for seed in range(300):
+        words = (*SPECIAL, "<|end", "|>", "of", " ", "a", "The king", "ü", "ber", "\n")
+        text = "".join(random.Random(seed).choices(words, k=12))
+        ids = bpe.encode(text)
+        assert ids == theirs.encode(text), text
+        assert bpe.decode(ids) == text
+        assert "über" in text or theirs.decode(ids) == text  # its decoder takes the ü of a special token for a byte
+        assert bpe.encode(text, split_special_tokens=True) == theirs.encode(text, split_special_tokens=True)
+
+
+def test_special_tokens_separate_in_training_and_come_last():
+    bpe = BPE.train("ab<pad>ab<pad>c<end>", 9, special_tokens=("<end>", "<pad>"))
+    assert bpe.token_bytes[256:] == [b"ab", b"<end>", b"<pad>"]
+    assert (bpe.eos_token_id, bpe.special_tokens) == (257, {"<end>": 257, "<pad>": 258})
+    assert bpe.encode("ab<pad><end>") == [256, 258, 257]
+
+
+@pytest.mark.parametrize(
+    ("special", "words"),
+    [
+        ((), "at least one special token is needed"),
+        (("<a>", "<a>"), "each once"),
+        (("a",), "'a' is too short"),
+        (("\ud800",), "lone surrogate"),
+    ],
+)
+def test_special_tokens_that_cannot_be_are_refused(special, words):
+    with pytest.raises(ValueError, match=words):
+        BPE.train("abc", 1, special_tokens=special)
+
+
+@pytest.mark.parametrize("flags", [{"lstrip": True}, {"rstrip": True}, {"single_word": True}])
+def test_a_tokenizer_whose_special_tokens_take_more_than_themselves_is_refused(flags):
+    from tokenizers import AddedToken
+
+    theirs = library_anew("gpt2-mini")
+    theirs.add_special_tokens({"additional_special_tokens": [AddedToken("<mask>", special=True, **flags)]})
+    with pytest.raises(ValueError, match="'<mask>' is no plain special token"):
+        BPE.from_tokenizer(theirs)
+
+
+def test_a_batch_is_encoded_text_by_text():
+    bpe, texts = BPE.mini(), ["I am", "", "<|endoftext|>a"]
+    assert bpe.encode_batch(texts) == [bpe.encode(t) for t in texts] == library("gpt2-mini")(texts)["input_ids"]
+    assert bpe.encode_batch(iter(texts), split_special_tokens=True)[2] == bpe.encode(
+        texts[2], split_special_tokens=True
+    )
+    assert bpe.encode_batch([]) == []
+    for wrong in ("I am", 7):
+        with pytest.raises(TypeError, match="takes a list of texts, not one"):
+            bpe.encode_batch(wrong)
+    with pytest.raises(TypeError, match="text should be a str, not int"):
+        bpe.encode_batch(["a", 7])
+
+
 # ---- files
+
+
+@pytest.mark.parametrize("special", [("<|endoftext|>",), ("<end of text>", "<pad>", "ÜÜ")])
+def test_what_is_saved_is_read_again_by_us_and_by_the_library(tmp_path, special):
+    text = TEXTS["prose"] + TEXTS["scripts"] + TEXTS["emoji"]
+    bpe = BPE.train(text * 3, 200, special_tokens=special)
+    paths = bpe.save(tmp_path / "new" / "folder")
+    assert [path.name for path in paths] == ["vocab.json", "merges.txt"]
+    again = BPE.from_files(*paths, special_tokens=special)
+    assert vars(again).keys() == vars(bpe).keys()
+    same = ("token_bytes", "ranks", "_merged", "special_tokens", "eos_token_id")
+    assert all(getattr(again, name) == getattr(bpe, name) for name in same)
+    from tokenizers import ByteLevelBPETokenizer
+
+    theirs = ByteLevelBPETokenizer.from_file(*map(str, paths))
+    assert theirs.encode(text).ids == bpe.encode(text) == again.encode(text)
+
+
+def test_saved_vocabularies_are_the_files_they_came_from(tmp_path):
+    for name, ours in BOTH:
+        vocab_json, merges_txt = ours().save(tmp_path)
+        assert json.loads(vocab_json.read_text("utf8")) == json.loads((ASSETS / name / "vocab.json").read_text("utf8"))
+        lines = (ASSETS / name / "merges.txt").read_text("utf8").splitlines()
+        assert merges_txt.read_text("utf8").splitlines()[1:] == [line for line in lines[1:] if line]
+
+
+def test_a_byte_order_mark_changes_nothing(tmp_path):
+    folder = ASSETS / "gpt2-mini"
+    for name in ("vocab.json", "merges.txt"):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    bpe = BPE.from_files(tmp_path / "vocab.json", tmp_path / "merges.txt")
+    assert (bpe.token_bytes, bpe.ranks) == (BPE.mini().token_bytes, BPE.mini().ranks)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("<html>", "vocab.json is no JSON"),
+        ("[1, 2]", "one JSON object"),
+        ('{"a": "0"}', "each token with its id"),
+        ('{"a": null}', "each token with its id"),
+    ],
+)
+def test_a_vocabulary_that_is_none_is_named(tmp_path, content, words):
+    (tmp_path / "vocab.json").write_text(content, "utf8")
+    with pytest.raises(ValueError, match=words):
+        BPE.from_files(tmp_path / "vocab.json", ASSETS / "gpt2-mini/merges.txt")
+
+
+def test_a_token_that_is_not_written_in_bytes_must_be_named_as_special(tmp_path):
+    vocab_json, merges_txt = BPE.train("", 0, special_tokens=("<|endoftext|>", "<new line>")).save(tmp_path)
+    with pytest.raises(ValueError, match="'<new line>' is neither written in GPT-2's characters nor named as special"):
+        BPE.from_files(vocab_json, merges_txt)
+
+
+def test_a_tokenizer_of_another_type_is_refused():
+    from tokenizers import Tokenizer, models
+
+    wordpiece = Tokenizer(models.WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
+    with pytest.raises(ValueError, match="of type WordPiece; GPT-2's is a byte-level BPE"):
+        BPE.from_tokenizer(SimpleNamespace(backend_tokenizer=wordpiece))
 
 
 def test_a_missing_header_line_does_not_cost_the_first_merge(tmp_path):
@@ -330,3 +534,23 @@ class Counting(dict):
     def __getitem__(self, key):
         self.count += 1
         return super().__getitem__(key)
+
+
+def test_the_small_slow_functions_learn_and_encode_as_the_class_does():
+    """Where no two pairs are equally frequent, both must learn the same merges, and encode alike."""
+    text = "hat " * 8 + "that " * 5 + "mat " * 3 + "chat " * 2
+    ours = BPE.train(text, 3)
+    words = {tuple(bytes([b]) for b in piece.encode()): n for piece, n in Counter(ours.split(text)).items()}
+    merges = bpe_module.learn(words, 3)
+    assert [a + b for a, b in merges] == ours.token_bytes[256:-1]
+    ranks = {pair: rank for rank, pair in enumerate(merges)}
+    for piece in (b" chats", b"tahat", "ï that".encode()):
+        parts = bpe_module.apply_merges([bytes([b]) for b in piece], ranks)
+        assert list(parts) == [ours.token_bytes[i] for p in ours.split(piece.decode()) for i in ours.encode(p)]
+
+
+def test_a_merge_uses_no_token_twice_and_learning_stops_in_time():
+    assert bpe_module.merge(tuple("aaa"), ("a", "a")) == ("aa", "a")
+    assert bpe_module.merge(("xa", "b"), ("a", "b")) == ("xa", "b")
+    assert bpe_module.count_pairs({tuple("haha"): 2}) == {("h", "a"): 4, ("a", "h"): 2}
+    assert bpe_module.learn({tuple("abc"): 1}, 9) == [("a", "b"), ("ab", "c")]

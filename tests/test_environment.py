@@ -12,10 +12,10 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
 PINS = {
     canonicalize_name(name): version
-    for name, version in re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M)
+    for name, version in re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text("utf8"), re.M)
 }
 CONDA_NAMES = {"pytorch-cpu": "torch"}
 
@@ -49,7 +49,7 @@ def test_what_is_installed_is_what_is_pinned():
 
 
 def conda_entries(path):
-    conda = [d for d in yaml.safe_load(path.read_text())["dependencies"] if isinstance(d, str)]
+    conda = [d for d in yaml.safe_load(path.read_text("utf8"))["dependencies"] if isinstance(d, str)]
     found = dict(re.match(r"([\w-]+)=*(.*)", entry).groups() for entry in conda)
     return {CONDA_NAMES.get(name, canonicalize_name(name)): version for name, version in found.items()}
 
@@ -66,6 +66,6 @@ def test_conda_environments_pin_the_same_versions(path):
 
 
 def test_each_dependency_of_environment_yml_says_what_it_is_for():
-    lines = (ROOT / "environment.yml").read_text().splitlines()
+    lines = (ROOT / "environment.yml").read_text("utf8").splitlines()
     entries = [line for line in lines if line.strip().startswith("- ") and line[-1] != ":"]
     assert [line for line in entries if " # " not in line and "conda-forge" not in line] == []

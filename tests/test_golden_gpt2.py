@@ -6,6 +6,7 @@ Published figures on whole data sets (WikiText, LAMBADA, OpenWebText, enwik8) ar
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 import gpt2lessons as gl
+from gpt2lessons.__main__ import main
 from gpt2lessons.bpe import BPE
 from gpt2lessons.decoding.processors import ban_repeated_ngrams, keep_top_k, keep_top_p
 from gpt2lessons.gpt2 import GPT2, GPT2Config
@@ -145,6 +147,37 @@ def test_padding_that_is_scored_spoils_the_loss(gpt2):
 
 
 @pytest.mark.gpt2
+def test_how_far_gpt2_mini_is_from_gpt2(gpt2, mini, record_property):
+    """Bits per byte do not depend on the tokenizer; the paragraphs are by authors of whom gpt2-mini read nothing."""
+    found = {}
+    for lm in (gpt2, mini):
+        bits = sum(gl.scoring.surprisal(lm, lm.encode(p.text), add_bos=True).sum().item() for p in gl.human.passages())
+        found[lm.name] = bits / sum(len(p.text.encode("utf8")) for p in gl.human.passages())
+    record_property("bits per byte", found)
+    print(found)  # pytest -rP shows it
+    assert found["gpt2-mini"] == pytest.approx(GOLDEN["human"]["gpt2-mini"], abs=1e-3)
+    assert found["gpt2"] < found["gpt2-mini"] - 0.1
+
+
+@pytest.mark.gpt2
+def test_the_command_heldout_measures_gpt2(gpt2, tmp_path, capsys, record_property):
+    entries = []
+    for p in gl.human.passages():
+        part, name = ("tales", "read") if p.author == "Howard Pyle" else ("heldout", p.author)
+        (tmp_path / part).mkdir(exist_ok=True)
+        with (tmp_path / part / f"{name}.txt").open("a", encoding="utf8") as file:
+            file.write(f"{p.text}\n\n")
+        entries.append({"split": part, "file": f"{name}.txt", "title": p.title, "author": p.author})
+    (tmp_path / "manifest.json").write_text(json.dumps(entries), "utf8")
+    assert main(["heldout", "--corpus", str(tmp_path), "--model", "gpt2"]) == 0
+    printed = capsys.readouterr().out
+    record_property("heldout --model gpt2", printed)
+    bits = {line[:40].strip(): float(line[40:54]) for line in printed.splitlines() if re.match(r".{40} +\d\.", line)}
+    assert set(bits) == {p.title for p in gl.human.passages()} - {"The Merry Adventures of Robin Hood"}
+    assert all(0.7 < found < 1.6 for found in bits.values())
+
+
+@pytest.mark.gpt2
 def test_ten_steps_of_training(gpt2):
     golden = GOLDEN["training"]
     rows, context = golden["rows"], golden["context"]
@@ -206,6 +239,13 @@ def test_the_published_sizes_fit_together():
         "medium": sum(parameter.numel() for parameter in medium.parameters()),
     }
     assert found == {name: count for name, count in golden.items() if name != "source"}
+
+
+def test_what_gpt2_mini_needs_for_what_people_wrote(mini):
+    """The unmarked half of `test_how_far_gpt2_mini_is_from_gpt2`."""
+    bits = sum(gl.scoring.surprisal(mini, mini.encode(p.text), add_bos=True).sum().item() for p in gl.human.passages())
+    found = bits / sum(len(p.text.encode("utf8")) for p in gl.human.passages())
+    assert found == pytest.approx(GOLDEN["human"]["gpt2-mini"], abs=1e-3)
 
 
 def test_the_first_training_batch_is_there():

@@ -1,5 +1,6 @@
 """The passages that people wrote: all there, all of the books they name, none too short, and kept out of training."""
 
+import re
 import shutil
 from collections import Counter
 
@@ -66,8 +67,10 @@ def test_a_changed_text_is_noticed(tmp_path, monkeypatch):
 def test_no_run_of_gpt2_mini_trained_on_these_authors():
     """The card lists every book that was trained on, with its author."""
     card = (MINI / "README.md").read_text("utf8")
-    trained = [line for line in card.split("<details>") if "trained on" in line and "never trained on" not in line]
-    assert sum(len(part) for part in trained) > 5_000, "the lists of what was read"
+    lists = re.findall(r"<summary>(.*?)</summary>(.*?)</details>", card, re.S)
+    trained = [books for summary, books in lists if summary.endswith(", trained on")]
+    assert len(trained) == 2
+    assert "(Lewis Carroll)" in "".join(trained), "authors are named there"
     for p in PASSAGES:
         surname = p.author.split()[-1]
         assert not any(f"{surname})" in part for part in trained), p.author

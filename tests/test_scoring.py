@@ -1,5 +1,6 @@
 """Scoring against hand-made models with exact answers, against transformers' loss, and against nonsense."""
 
+import copy
 import math
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import gpt2lessons as gl
 from gpt2lessons import scoring
 
 # P(next | now) over three tokens; rows of the table are the present token
@@ -167,8 +169,6 @@ def test_bits_per_byte(mini, text):
 
 
 def test_a_model_in_training_mode_is_scored_without_dropout_and_left_as_it_was(mini):
-    import copy
-
     model = copy.deepcopy(mini.model)
     model.transformer.drop.p = 0.5
     model.train()
@@ -236,3 +236,37 @@ def test_bad_models_are_told():
 
 def test_one_token_is_scored_from_the_beginning_token():
     assert scoring.perplexity(bigram, [[1]], add_bos=True, bos_token_id=1) == pytest.approx(4 / 3)
+
+
+def test_a_text_is_scored_as_its_ids(mini):
+    text, ids = TEXTS[0], mini.encode(TEXTS[0])
+    assert scoring.perplexity(mini, text) == scoring.perplexity(mini, ids)
+    assert torch.equal(
+        scoring.token_log_probs(mini, text, add_bos=True), scoring.token_log_probs(mini, ids, add_bos=True)
+    )
+    assert torch.equal(scoring.surprisal(mini, text), scoring.surprisal(mini, ids))
+    assert scoring.perplexity(mini, text, prompt_length=4) == scoring.perplexity(mini, ids, prompt_length=4)
+    toy = gl.toy.LOOPS
+    assert scoring.perplexity(toy, "I am sure") == pytest.approx((1 / (0.9 * 0.5)) ** 0.5)
+
+
+def test_what_is_no_text_for_this_model_is_told(mini):
+    with pytest.raises(TypeError, match=r"a text needs a LanguageModel, which has the tokenizer, not GPT2LMHeadModel"):
+        scoring.perplexity(mini.model, "a text")
+    with pytest.raises(TypeError, match="needs a LanguageModel, which has the tokenizer, not str"):
+        scoring.perplexity("gpt2", "a text")
+    with pytest.raises(TypeError, match=r'is a list of texts, .*metrics.load\("perplexity"\)'):
+        scoring.perplexity(mini, ["a text", "another"])
+    with pytest.raises(ValueError, match="no token to score: the text is empty"):
+        scoring.perplexity(mini, "")
+    with pytest.raises(ValueError, match="row 0 has one token"):
+        scoring.perplexity(mini, "a")
+
+
+def test_single_and_double_precision_say_the_same(mini):
+    found = {}
+    for dtype in (torch.float32, torch.float64):
+        model = copy.deepcopy(mini.model).to(dtype)
+        found[dtype] = scoring.token_log_probs(model, mini.encode(TEXTS[0]))
+        assert found[dtype].dtype == dtype
+    torch.testing.assert_close(found[torch.float32].double(), found[torch.float64], atol=1e-4, rtol=1e-4)

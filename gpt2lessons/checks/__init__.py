@@ -6,6 +6,7 @@ _TOPICS = (
     "start",
     "architecture",
     "tokenization",
+    "tokenizers_in_practice",
     "next_token",
     "greedy_search",
     "beam_search",

@@ -1,68 +1,229 @@
-"""Checks of lesson 01: causal attention, the pre-LN block, what a difference of logits means, counting parameters."""
+"""Checks of lesson 01: attention, the causal pattern, who looks at the token before, the block.
+
+`count_parameters` belongs to its optional notebook about parameters.
+"""
 
 import math
 
 import torch
 
-from gpt2lessons.checks.frame import WrongError, as_number, exercise, expect_number, expect_tensor, refuse
+from gpt2lessons.checks.frame import (
+    WrongError,
+    call_untouched,
+    exercise,
+    expect_number,
+    expect_tensor,
+    refuse,
+)
 
 
-@exercise("Causal attention")
-def causal_attention(answer):
-    """Examine `answer(q, k, v) -> gathered`, all (B, H, T, D)."""
+@exercise("Attention")
+def attention(answer):
+    """Examine `answer(q, k, v) -> gathered`, all (…, T, D); every position sees every other."""
     generator = torch.Generator().manual_seed(0)
     q, k, v = torch.randn(3, 2, 3, 5, 16, generator=generator) * 1.5
     got = answer(q.clone(), k.clone(), v.clone())
     if isinstance(got, tuple):
-        raise WrongError("two results came back; return only what the positions gather, (B, H, T, D).")
+        problem = "two results came back; return only what the positions gather, (…, T, D)."
+        raise WrongError(problem)
     if isinstance(got, torch.Tensor) and got.shape == (2, 3, 5, 5):
-        raise WrongError("this is (B, H, T, T), the weights. What is still to be done with them and the values?")
+        hint = "What is still to be done with the weights and the values?"
+        raise WrongError("this is (…, T, T): one number for each pair of positions.", hint=hint)
+    raw = q @ k.transpose(-2, -1)
+    scores, masked = raw / 4, (raw / 4).masked_fill(torch.ones(5, 5).triu(1).bool(), -math.inf)
+    refuse(
+        got,
+        {
+            "the scores are not divided": (
+                raw.softmax(-1) @ v,
+                "The variance of a dot product is D. What brings it back to 1?",
+            ),
+            "the scores are divided by D": (
+                (raw / 16).softmax(-1) @ v,
+                "The variance is D. What is the standard deviation?",
+            ),
+            "the scores are multiplied by the root of D": (
+                (raw * 4).softmax(-1) @ v,
+                "Should large heads have larger scores, or scores of the same size?",
+            ),
+            "the values are weighted by the scores themselves; there is no softmax": (
+                scores @ v,
+                "What turns scores into weights that sum to 1?",
+            ),
+            "columns, not rows, sum to 1": (
+                scores.softmax(-2) @ v,
+                "Each position that looks (a row) has a weight of 1 to share out.",
+            ),
+            "the keys ask and the queries answer": (
+                scores.transpose(-2, -1).softmax(-1) @ v,
+                "Row t of the scores belongs to query t.",
+            ),
+            "the positions gather keys, not values": (
+                scores.softmax(-1) @ k,
+                "What does a token hand over when it is found?",
+            ),
+            "the scores are divided after the softmax": (
+                raw.softmax(-1) / 4 @ v,
+                "Then a row of weights no longer sums to 1.",
+            ),
+            "a position does not see what comes after it": (
+                masked.softmax(-1) @ v,
+                "That is the next step. Here every position sees all of them.",
+            ),
+        },
+    )
+    right = scores.softmax(-1) @ v
+    expect_tensor(got, right, "the result", tolerance=1e-4, hint="Scores, softmax, values.")
+    q, k, v = torch.randn(3, 4, 8, generator=generator)
+    library = torch.nn.functional.scaled_dot_product_attention(q[None], k[None], v[None])[0]
+    expect_tensor(
+        answer(q, k, v),
+        library,
+        "the result for one text and one head, (T, D),",
+        tolerance=1e-4,
+        hint="Count axes from the back, -2 and -1: there may be none in front.",
+    )
+    return "the same as PyTorch's function, for one head and for six at once."
+
+
+@exercise("The causal pattern")
+def causal_pattern(answer):
+    """Examine `answer(scores) -> pattern`, both (…, T, T); then GPT-2's recorded scores."""
+    from gpt2lessons import recorded
+
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(2, 3, 5, 5, generator=generator) * 1.5
+    got = call_untouched(answer, scores)
     later = torch.ones(5, 5).triu(1).bool()
     if isinstance(got, torch.Tensor) and got.isnan().any():
         hint = "A row in which every score is -inf has no softmax. May a position look at itself?"
         raise WrongError("there are nan in the result.", hint=hint)
-    raw = q @ k.transpose(-2, -1)
 
-    def gathered(scores, hidden=later, axis=-1):
-        return scores.masked_fill(hidden, -math.inf).softmax(axis) @ v
+    def pattern(hidden, value=-math.inf, axis=-1):
+        return scores.masked_fill(hidden, value).softmax(axis)
 
-    late = (raw / 4).softmax(-1).masked_fill(later, 0)
-    nothing, future = torch.zeros(5, 5).bool(), torch.ones(5, 5).tril(-1).bool()
     refuse(
         got,
         {
-            "a position sees what comes after it": (gathered(raw / 4, nothing), "Where is the mask?"),
+            "a position sees what comes after it": (
+                scores.softmax(-1),
+                "Which columns come later than the row?",
+            ),
             "the mask is turned round: positions see only themselves and what comes after": (
-                gathered(raw / 4, future),
+                pattern(later.T),
                 "Rows look, columns are looked at. Which columns are too late for row 0?",
             ),
-            "the scores are not divided": (gathered(raw), "Their variance is D. What brings it back to 1?"),
-            "the scores are divided by D": (gathered(raw / 16), "The variance is D; what is the standard deviation?"),
             "the weights of a row no longer sum to 1, because the mask came after the softmax": (
-                late @ v,
-                "Hide the scores first, with -inf; then softmax shares out what is left.",
+                scores.softmax(-1).masked_fill(later, 0),
+                "Hide the scores first. Then softmax shares out the whole weight.",
             ),
             "the hidden scores are 0, which is a score like any other": (
-                (raw / 4).masked_fill(later, 0).softmax(-1) @ v,
+                pattern(later, 0.0),
                 "Which score has the exponential 0?",
             ),
             "columns, not rows, sum to 1": (
-                gathered(raw / 4, axis=-2),
-                "Each position that looks (a row) has weights to give.",
+                pattern(later, axis=-2),
+                "Each position that looks (a row) has a weight of 1 to share out.",
+            ),
+            "these are the masked scores, not yet weights": (
+                scores.masked_fill(later, -math.inf),
+                "What turns scores into weights that sum to 1?",
+            ),
+            "the scores are divided once more": (
+                (scores / math.sqrt(5)).masked_fill(later, -math.inf).softmax(-1),
+                "The division is done already: these are scaled scores.",
             ),
         },
     )
-    expect_tensor(got, gathered(raw / 4), "the result", tolerance=1e-4, hint="scores, mask, softmax, values.")
-    return "each position gathers from itself and from what came before, in every head of every text."
+    if isinstance(got, torch.Tensor) and got.shape == scores.shape and (got[..., later] > 0).any():
+        hint = "How small must a score be for its exponential to be 0?"
+        raise WrongError("a little weight still goes to later positions.", hint=hint)
+    expect_tensor(got, pattern(later), "the pattern", tolerance=1e-4, hint="Hide, then softmax.")
+    for prompt in recorded.prompts():
+        expect_tensor(
+            answer(recorded.scores(prompt)),
+            recorded.attention(prompt),
+            f"the pattern of GPT-2's recorded scores on {prompt!r}",
+            tolerance=1e-5,
+            hint="Here T is 6 or 7, and layers and heads stand in front.",
+        )
+    return "GPT-2's recorded scores in, its recorded patterns out: 5 prompts, 144 heads each."
 
 
-@exercise("The pre-LN block")
+@exercise("Who looks at the token before?")
+def previous_token(answer):
+    """Examine `answer(patterns (L, H, T, T)) -> (L, H)`; then GPT-2's recorded patterns."""
+    from gpt2lessons import recorded
+
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(2, 3, 6, 6, generator=generator) * 2
+    later = torch.ones(6, 6).triu(1).bool()
+    patterns = scores.masked_fill(later, -math.inf).softmax(-1)
+    got = call_untouched(answer, patterns)
+    before = patterns.diagonal(offset=-1, dim1=-2, dim2=-1)
+    right = before.mean(-1)
+    refuse(
+        got,
+        {
+            "this is the weight that each position gives to itself": (
+                patterns.diagonal(dim1=-2, dim2=-1).mean(-1),
+                "The token before row t stands in column t - 1.",
+            ),
+            "this looks at the token after, which the mask hides": (
+                torch.zeros(2, 3),
+                "The token before stands below the diagonal, not above it.",
+            ),
+            "this is the weight on the first token": (
+                patterns[..., 1:, 0].mean(-1),
+                "In row 3 the token before is in column 2, not 0.",
+            ),
+            "the weights are added up, not averaged": (
+                before.sum(-1),
+                "How many rows have a token before them?",
+            ),
+            "the sum is divided by T, but the first row has no token before it": (
+                before.sum(-1) / 6,
+                "How many rows have a token before them?",
+            ),
+            "this is the largest weight of a row, not the mean of all": (
+                before.amax(-1),
+                "One row may be an exception.",
+            ),
+            "this is one number for each row; one for each head is wanted": (
+                before,
+                "Average over the rows.",
+            ),
+            "this is one number for all heads together": (
+                right.mean(),
+                "Keep the axes of layers and heads.",
+            ),
+            "the heads are averaged too; one number for each of them is wanted": (
+                right.mean(-1),
+                "Keep the axes of layers and heads.",
+            ),
+        },
+    )
+    expect_tensor(got, right, "the mean weight on the token before", tolerance=1e-4)
+    for prompt in recorded.prompts():
+        known = recorded.attention(prompt)
+        wanted = known.diagonal(offset=-1, dim1=-2, dim2=-1).mean(-1)
+        what = f"the result for GPT-2's recorded patterns on {prompt!r}"
+        expect_tensor(answer(known), wanted, what, tolerance=1e-4, hint="Here T is 6 or 7.")
+    return "right for random patterns and for the 144 that GPT-2 recorded on each of 5 prompts."
+
+
+@exercise("The block")
 def pre_ln_block(answer):
-    """Examine `answer(x, ln_1, attn, ln_2, mlp) -> x`, with the four layers as functions (B, T, C) -> (B, T, C)."""
+    """Examine `answer(x, ln_1, attn, ln_2, mlp) -> x`; the layers are functions of (B, T, C)."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, 4, generator=generator)
     a, b = torch.randn(2, 4, 4, generator=generator)
-    layers = (lambda x: x - x.mean(-1, keepdim=True), lambda x: x @ a, lambda x: 3 * x + 1, lambda x: (x @ b).tanh())
+    layers = (
+        lambda x: x - x.mean(-1, keepdim=True),
+        lambda x: x @ a,
+        lambda x: 3 * x + 1,
+        lambda x: (x @ b).tanh(),
+    )
     ln_1, attn, ln_2, mlp = layers
     given = x.clone()
     got = answer(given, *layers)
@@ -76,7 +237,10 @@ def pre_ln_block(answer):
                 (lambda m: ln_2(m + mlp(m)))(ln_1(x + attn(x))),
                 "What is normalised is the copy that goes into a layer, not the stream.",
             ),
-            "a layer's result replaces the stream": (mlp(ln_2(attn(ln_1(x)))), "Nothing is added. What carries x on?"),
+            "a layer's result replaces the stream": (
+                mlp(ln_2(attn(ln_1(x)))),
+                "Nothing is added. What carries x on?",
+            ),
             "the second addition is missing": (mlp(ln_2(middle)), "Both layers add to the stream."),
             "the first addition is missing": (
                 (lambda m: m + mlp(ln_2(m)))(attn(ln_1(x))),
@@ -84,7 +248,7 @@ def pre_ln_block(answer):
             ),
             "attention and MLP both read the x from the start of the block": (
                 middle + mlp(ln_2(x)),
-                "What does the MLP get to see: the stream before or after attention has written to it?",
+                "Does the MLP see the stream before or after attention has written to it?",
             ),
             "the normalised copies, not the stream, are carried on": (
                 (lambda m: ln_2(m) + mlp(ln_2(m)))(ln_1(x) + attn(ln_1(x))),
@@ -96,38 +260,17 @@ def pre_ln_block(answer):
             ),
             "the MLP comes before attention": (
                 (lambda m: m + attn(ln_1(m)))(x + mlp(ln_2(x))),
-                "First gather, then digest.",
+                "First gather, then work on what was gathered.",
+            ),
+            "ln_1 and ln_2 have changed places": (
+                (lambda m: m + mlp(ln_1(m)))(x + attn(ln_2(x))),
+                "Which of the two stands before attention?",
             ),
         },
     )
-    expect_tensor(got, middle + mlp(ln_2(middle)), "the result", tolerance=1e-4, hint="Two lines, two additions.")
+    right = middle + mlp(ln_2(middle))
+    expect_tensor(got, right, "the result", tolerance=1e-4, hint="Two lines, two additions.")
     return "the stream goes through untouched, and both layers add to it."
-
-
-@exercise("What a difference of logits says")
-def relative_odds(answer):
-    """Examine `answer(logits (V,), a, b) -> float`: how many times as probable token a is as token b."""
-    logits = torch.tensor([2.0, 0.5, -1.0, 0.25])
-    got = answer(logits.clone(), 0, 1)
-    difference, true = 1.5, math.exp(1.5)
-    probs = logits.softmax(-1)
-    refuse(
-        as_number(got),
-        {
-            "the logits themselves were divided": (4.0, "A logit is a logarithm. What does dividing become?"),
-            "this is the difference of the logits, still a logarithm": (difference, "Undo the logarithm."),
-            "this says how many times as probable b is as a": (1 / true, "Which of the two is the more probable one?"),
-            "this is the probability of a, not compared with that of b": (probs[0].item(), "Compare it with b's."),
-            "this is the difference of the probabilities": ((probs[0] - probs[1]).item(), "How many *times*?"),
-            "the logarithm was undone with base 10": (10**difference, "Logits are natural logarithms."),
-            "the logarithm was undone with base 2": (2**difference, "Logits are natural logarithms."),
-        },
-    )
-    expect_number(got, true, "how many times as probable token 0 is as token 1", tolerance=1e-4)
-    large = answer(torch.tensor([1000.0, 998.0]), 0, 1)
-    hint = "Can you get there without the exponential of a large number?"
-    expect_number(large, math.exp(2), "the answer for logits of 1000 and 998", tolerance=1e-3, hint=hint)
-    return "a difference of logits is the logarithm of how many times as probable."
 
 
 @exercise("Four published counts")
@@ -156,7 +299,7 @@ def count_parameters(answer):
         got = answer(**sizes, tied=True, qkv_bias=False, biases=True)
         mistakes = {
             "with qkv_bias=False all of attention's biases are gone; only those of c_attn should be": true - L * 4 * C,
-            "with qkv_bias=False one bias of C per layer is gone; queries, keys and values have one each": true - L * C,
+            "with qkv_bias=False one bias of C per layer is gone; queries, keys, values have one each": true - L * C,
             "qkv_bias=False changes nothing": true,
         }
         _refuse_count(got, true - L * 3 * C, mistakes, "the number without the biases of c_attn")
@@ -174,8 +317,12 @@ def count_parameters(answer):
             + sizes["vocab_size"],
             "tied=False changes nothing": true - L * 3 * C,
         }
-        _refuse_count(got, true - L * 3 * C + head, mistakes, "the number with a head of its own and no qkv bias")
-    return "124,439,808, 124,412,160, 124,337,664 and 163,009,536 are the same model, counted in four forms."
+        what = "the number with a head of its own and no qkv bias"
+        _refuse_count(got, true - L * 3 * C + head, mistakes, what)
+    return (
+        "124,439,808 as published; 124,412,160 with qkv_bias=False; 124,337,664 with biases=False; "
+        "163,009,536 with tied=False and qkv_bias=False."
+    )
 
 
 def _count(n_layer, n_embd, vocab_size, n_positions):
@@ -184,8 +331,13 @@ def _count(n_layer, n_embd, vocab_size, n_positions):
 
 
 def _refuse_count(got, true, mistakes, what):
-    if got != true:
-        for problem, value in mistakes.items():
-            if got == value:
-                raise WrongError(f"{problem}.", hint="Ask the model: lm.model.named_parameters() lists every tensor.")
-    expect_number(got, true, what, tolerance=1e-12)
+    """Raise `WrongError` unless `got` is exactly `true`; neither number is shown."""
+    if isinstance(got, bool) or not isinstance(got, int | float):
+        expect_number(got, true, what)
+    if got == true:
+        return
+    hint = "Ask the model: lm.model.named_parameters() lists every tensor."
+    for problem, value in mistakes.items():
+        if got == value:
+            raise WrongError(f"{problem}.", hint=hint)
+    raise WrongError(f"{what} is too {'large' if got > true else 'small'}, by {abs(got - true):,}.", hint=hint)

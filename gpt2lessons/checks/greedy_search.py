@@ -1,21 +1,15 @@
-"""Checks of lesson 04: the n-gram ban, its price, the repetition penalty, the best path, and finding a loop."""
-
-import itertools
-import math
+"""Checks of lesson 04: finding a loop, the n-gram ban, and the repetition penalty."""
 
 import torch
 
 from gpt2lessons.checks.frame import (
     WrongError,
-    as_number,
     call_untouched,
     exercise,
-    expect_number,
     expect_tensor,
     expect_value,
     refuse,
 )
-from gpt2lessons.toy import GREEDY_LOSES, ToyModel, random_toy
 
 
 @exercise("Which tokens are banned?")
@@ -82,35 +76,6 @@ def _ask(answer, prompt, new, n, expected, mistakes):
         raise WrongError(f"{place}: {problem}.", hint=hint)
 
 
-@exercise("The price of a ban")
-def price_of_ban(answer):
-    """Examine `answer(logits (V,), banned: set of ids) -> float`, nats."""
-    logits = torch.tensor([2.0, 1.5, 0.0, -1.0])
-    probs, log_probs = logits.softmax(-1), logits.log_softmax(-1)
-    left = logits.clone()
-    left[0] = -torch.inf
-    got = as_number(answer(logits.clone(), {0}))
-    mistakes = {
-        "that is a difference of probabilities": ((probs[0] - probs[1]).item(), "Nats: take logarithms."),
-        "that is in bits": (0.5 / math.log(2), "Nats use the natural logarithm."),
-        "the sign is wrong: a ban never makes the choice more probable": (-0.5, "Wanted minus taken."),
-        "the substitute's probability was renormalised": (
-            (log_probs[0] - left.log_softmax(-1)[1]).item(),
-            "The price is paid in the model's own probabilities, before the ban.",
-        ),
-        "that is the surprisal of the substitute": (-log_probs[1].item(), "Compare it with the one that was wanted."),
-        "that is a ratio of probabilities": ((probs[0] / probs[1]).item(), "The logarithm of it is the price."),
-    }
-    refuse(got, mistakes)
-    expect_number(got, 0.5, "the price for logits [2, 1.5, 0, −1] with id 0 banned")
-    free = as_number(answer(logits.clone(), {1, 3}))
-    if free != 0:
-        raise WrongError(f"ids 1 and 3 are banned, the favourite is not: the price is 0, not {free:.4g}.")
-    expect_number(as_number(answer(logits.clone(), {0, 1})), 2.0, "the price with ids 0 and 1 banned")
-    expect_number(as_number(answer(logits.clone(), set())), 0.0, "the price with nothing banned")
-    return "a difference of two log-probabilities, which is a difference of two logits."
-
-
 @exercise("Repetition penalty")
 def penalize(answer):
     """Examine `answer(logits (V,), ids: list, penalty) -> logits (V,)`."""
@@ -134,56 +99,6 @@ def penalize(answer):
     expect_tensor(answer(logits.clone(), [2, 3], 1.0), logits, "the result with penalty 1")
     expect_tensor(answer(logits.clone(), [], 2.0), logits, "the result when nothing has been said")
     return "positive logits are divided, negative ones multiplied, each token once."
-
-
-# the largest sum of factors, 0.1 + 1, belongs to "left on", the largest product, 0.5 * 0.4, to "up on"
-_SUM_LOSES = ToyModel(
-    ["go", "up", "left", "on", "back"],
-    {"go": {"up": 0.5, "on": 0.4, "left": 0.1}, "up": {"on": 0.4, "back": 0.3, "up": 0.3}, "left": {"on": 1}}
-    | {"on": {"up": 0.4, "on": 0.3, "back": 0.3}, "": {"go": 1}},
-    name="sum loses",
-)
-
-
-@exercise("Better than greedy")
-def best_path(answer):
-    """Examine `answer(model, prompt_ids (1, T), length) -> list of ids`, the most probable continuation."""
-    for toy, prompt in [(GREEDY_LOSES, "the"), (_SUM_LOSES, "go"), *((random_toy(seed), "w0") for seed in range(3))]:
-        for length in (1, 2, 3):
-            got = answer(toy, toy.encode(prompt), length)
-            expect_value(got, got if isinstance(got, list) else [], "the answer")
-            _examine_path(toy, prompt, length, [int(i) for i in got])
-    return "no continuation of these toy models is more probable."
-
-
-def _examine_path(toy, prompt, length, got):
-    start = toy.encode(prompt)[0].tolist()
-    place = f"{toy.name}, {length} tokens after {prompt!r}"
-    if got[: len(start)] == start and len(got) == length + len(start):
-        raise WrongError(f"{place}: the prompt is part of the answer.", hint="Return the new ids alone.")
-    if len(got) != length:
-        raise WrongError(f"{place}: {len(got)} ids came back.", hint="One id per new token.")
-    best, found = toy.best_sequence(prompt, length), toy.continuation(prompt, got)
-    if found.prob == best.prob:
-        return
-    said = f"{place}: {toy.decode(got)!r} has probability {float(found.prob):.4f}, {float(best.prob):.4f} is possible"
-    if tuple(got) == toy.greedy(prompt, length).ids:
-        raise WrongError(f"{said}; that is greedy's path.", hint="Look at whole sequences before you decide.")
-    if tuple(got) == _by_sum(toy, prompt, length):
-        raise WrongError(f"{said}; were probabilities added?", hint="Multiply them, or add their logarithms.")
-    if found.prob <= toy.continuations(prompt, length)[-1].prob:
-        raise WrongError(f"{said}; none is less probable.", hint="Log-probabilities: larger is better.")
-    raise WrongError(f"{said}.", hint="Does every factor know all the tokens before it?")
-
-
-def _by_sum(toy, prompt, length):
-    start = tuple(toy.encode(prompt)[0].tolist())
-
-    def total(ids):
-        factors = (toy.continuation((*start, *ids[:t]), ids[t : t + 1]).prob for t in range(length))
-        return sum(factors)
-
-    return max(itertools.product(range(toy.vocab_size), repeat=length), key=total)
 
 
 @exercise("Find the loop")

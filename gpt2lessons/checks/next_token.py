@@ -1,8 +1,9 @@
-"""Checks of lesson 03: softmax, entropy, log-probability of a continuation, temperature, and a loop that can end."""
+"""Checks of lesson 03: softmax, the loop, log-probability, entropy; of its deeper notebook: a loop that ends."""
 
 import math
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from gpt2lessons.checks.frame import (
     WrongError,
@@ -13,14 +14,42 @@ from gpt2lessons.checks.frame import (
     expect_tensor,
     refuse,
 )
+from gpt2lessons.decoding.generation import generate
+from gpt2lessons.gpt2 import GPT2, GPT2Config
+from gpt2lessons.scoring import token_log_probs
 from gpt2lessons.toy import ToyModel, random_toy
 
 
-@exercise("Softmax that survives")
+class _Calls(TorchFunctionMode):
+    """Note which of torch's functions run inside the `with` block: their names, in the set `names`."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.names.add(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+def _small_gpt2():
+    """Return a random GPT-2 of 11 tokens, the same on every call; torch's global generator is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        sizes = {"vocab_size": 11, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2}
+        model = GPT2(GPT2Config(**sizes)).eval().requires_grad_(False)
+        # at GPT-2's own initialisation all tokens are almost equally probable, and mistakes hardly show
+        for parameter in model.parameters():
+            parameter.mul_(20)
+    return model.double()
+
+
+@exercise("Softmax that does not overflow")
 def softmax(answer):
     """Examine `answer(logits (B, V)) -> probs (B, V)`."""
     logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 0.0, 3.0]])
-    got = _tensor(call_untouched(answer, logits), logits.shape)
+    with _Calls() as calls:
+        got = _tensor(call_untouched(answer, logits), logits.shape)
     powers = logits.exp()
     refuse(
         got,
@@ -40,15 +69,118 @@ def softmax(answer):
         },
     )
     expect_tensor(got, logits.softmax(-1), "the result", hint="exp(logit) / sum of exp(logits), row by row")
-    large = torch.tensor([[1000.0, 999.0, 0.0], [-1000.0, -1001.0, -2000.0]])
-    got = answer(large.clone())
+    if ready_made := sorted(calls.names & {"softmax", "log_softmax"}):
+        hint = "e to the logit, divided by the sum of the row: two lines without it."
+        raise WrongError(f"the result is right, but PyTorch's {ready_made[0]} did the work.", hint=hint)
+    large = torch.tensor([[1000.0, 999.0, 0.0], [998.0, 1000.0, 999.0]])
+    hint = "Adding a constant to a row changes nothing. Which constant makes the largest logit harmless?"
+    if not torch.isfinite(answer(large.clone())).all():
+        raise WrongError("with logits of 1000 the result is nan or inf.", hint=hint)
+    small = torch.tensor([[-1000.0, -1001.0, -2000.0], [-999.0, -1000.0, -1001.0]])
+    got = answer(small.clone())
     if not torch.isfinite(got).all():
-        hint = "Adding a constant to a row changes nothing. Which constant makes the largest logit harmless?"
-        raise WrongError("with logits of 1000 or −1000 the result is nan or inf.", hint=hint)
-    hint = "Look at each row's own largest logit."
+        raise WrongError("when all logits of a row are near −1000, the result is nan.", hint=hint)
+    far = torch.tensor([[1000.0, 999.0, 0.0], [-1000.0, -1001.0, -2000.0]])
+    got = answer(far.clone())
+    if not torch.isfinite(got).all():
+        problem = "one row with logits of 1000 beside one with logits of −1000 gives nan."
+        raise WrongError(problem, hint="Look at each row's own largest logit.")
     # 1000 itself is known to 6e-5 only, in float32
-    expect_tensor(got, large.softmax(-1), "the result for large logits", tolerance=1e-3, hint=hint)
-    return "rows sum to 1, and logits of ±1000 do no harm."
+    what = "the result for logits of 1000 and −1000"
+    expect_tensor(got, far.softmax(-1), what, tolerance=1e-3)
+    forbidden = torch.tensor([[0.0, -torch.inf, 0.0]])
+    got = answer(forbidden.clone())
+    if not torch.isfinite(got).all():
+        raise WrongError("with a logit of −∞ the result is nan.", hint="e to the −∞ is 0, and that is right.")
+    expect_tensor(got, forbidden.softmax(-1), "the result for logits [0, −∞, 0]")
+    return "rows sum to 1; logits of 1000, −1000 and −∞ do no harm."
+
+
+@exercise("The loop")
+def loop(answer):
+    """Examine `answer(model, input_ids (B, T), max_new_tokens, choose) -> (B, T + N)`."""
+    toy = random_toy(3, context=2)
+    prompts = torch.tensor([[0, 1, 2], [3, 4, 0]])
+    before = prompts.clone()
+    read, shown = [], []
+
+    def model(ids):
+        read.append(ids.clone())
+        return toy(ids) + 5  # a constant, so that logits and log-probabilities are told apart
+
+    def choose(logits):
+        shown.append(logits)
+        if logits.ndim != 2:
+            hint = "Only one row of each text speaks about the next token."
+            raise WrongError(f"choose was given logits {tuple(logits.shape)}, not (B, V).", hint=hint)
+        return logits.argmin(-1) if len(shown) % 2 else logits.argmax(-1)  # no rule that anybody would guess
+
+    got = answer(model, prompts, 4, choose)
+    if not prompts.equal(before):
+        hint = "torch.cat makes a new tensor."
+        raise WrongError("your function changed the input_ids it was given.", hint=hint)
+    _examine_reading(read, shown, toy, before)
+    rule = iter(range(4))
+    pick = lambda z: z.argmin(-1) if next(rule) % 2 == 0 else z.argmax(-1)  # noqa: E731
+    expected = before
+    for _ in range(4):
+        expected = torch.cat([expected, pick(toy(expected)[:, -1])[:, None]], 1)
+    if got is None:
+        raise WrongError("the result is None. Does your function end with `return`?")
+    if not isinstance(got, torch.Tensor) or got.ndim != 2 or len(got) != 2:
+        raise WrongError(f"the result should be a tensor (2, T + N), but is {got!r}.")
+    if got.equal(expected[:, 3:]):
+        raise WrongError("only the new tokens came back.", hint="Return prompt and new tokens.")
+    if got.shape[1] != 7:
+        new = got.shape[1] - 3
+        problem = f"{max(new, 0)} new tokens came for max_new_tokens = 4 and a prompt of 3."
+        raise WrongError(problem, hint="The prompt does not count.")
+    if not got[:, :3].equal(before):
+        raise WrongError("the texts do not begin with their prompts.", hint="New tokens go to the right.")
+    if not got.equal(expected):
+        problem = "the texts do not consist of the tokens that choose returned, in their order."
+        raise WrongError(problem, hint="Append what choose returned, a column per step.")
+    small, start = _small_gpt2(), torch.tensor([[1, 2, 3], [4, 5, 6]])
+    got = answer(small, start, 8, lambda logits: logits.argmax(-1))
+    if not got.equal(generate(small, start, max_new_tokens=8, use_cache=False).sequences):
+        raise WrongError("with a small GPT-2 the texts differ from those of gl.generate.")
+    if not answer(model, prompts, 0, choose).equal(prompts):
+        raise WrongError("with max_new_tokens = 0 the prompts should come back as they are.")
+    return "any rule, any batch; with a small GPT-2 the same texts as gl.generate."
+
+
+def _examine_reading(read, shown, toy, prompts):
+    """Raise `WrongError` for what the model was given to read (`read`) or the rule to see (`shown`)."""
+    if not shown:
+        hint = "The rule decides, not your loop."
+        raise WrongError("your loop never calls choose.", hint=hint)
+    if not read:
+        raise WrongError("your loop never asks the model.", hint="model(input_ids) gives the logits.")
+    lengths = [ids.shape[1] for ids in read]
+    if len(read) > 1 and lengths[1] == lengths[0]:
+        problem = f"the model read {lengths[0]} tokens at every step."
+        raise WrongError(problem, hint="The text that it reads has to grow.")
+    if len(read) > 1 and lengths[1] < lengths[0]:
+        hint = "Without a cache it has to read the whole text again."
+        raise WrongError(f"at the second step the model read {lengths[1]} tokens only.", hint=hint)
+    logits, first = toy(prompts)[:, -1] + 5, shown[0]
+    if first.shape != logits.shape:
+        problem = f"choose was given logits {tuple(first.shape)}, not (B, V) = {tuple(logits.shape)}."
+        raise WrongError(problem, hint="All texts of the batch choose together.")
+    refuse(
+        first,
+        {
+            "choose was given the row of the first position": (
+                toy(prompts)[:, 0] + 5,
+                "Which row speaks about the next token?",
+            ),
+            "choose was given the last row but one": (toy(prompts)[:, -2] + 5, "Row t speaks about token t + 1."),
+            "choose was given probabilities": (logits.softmax(-1), "The rule expects logits."),
+            "choose was given log-probabilities": (logits.log_softmax(-1), "The rule expects the logits as they are."),
+        },
+    )
+    if not torch.allclose(first, logits):
+        raise WrongError("choose was not given the model's logits.", hint="Take the last row, and leave it alone.")
 
 
 @exercise("Entropy in nats")
@@ -82,7 +214,7 @@ def entropy(answer):
     return "in nats, and safe where a probability is 0."
 
 
-@exercise("How probable is this continuation?")
+@exercise("The log-probability of a text")
 def continuation_log_prob(answer):
     """Examine `answer(model, prompt_ids (1, T), new_ids (1, N)) -> float`."""
     toy = random_toy(3)
@@ -113,32 +245,18 @@ def continuation_log_prob(answer):
     expect_number(got, true, "the log-probability of three tokens", hint="Is a softmax over the wrong axis?")
     other = as_number(answer(toy, torch.tensor([[4]]), torch.tensor([[0]])))
     expect_number(other, toy(torch.tensor([[4]])).log_softmax(-1)[0, 0, 0].item(), "that of one token after one")
-    return "one row earlier for every token, the prompt read but not scored."
-
-
-@exercise("Temperature")
-def temperature(answer):
-    """Examine `answer(logits (V,), temperature) -> probs (V,)`."""
-    logits = torch.tensor([3.0, 1.0, 0.0, -1.0])
-    probs = logits.softmax(-1)
-    got = _tensor(call_untouched(answer, logits, 0.5), logits.shape)
-    refuse(
-        got,
-        {
-            "the probabilities were divided, and renormalising undid it": (
-                probs,
-                "Divide before the softmax, where the logarithms are.",
-            ),
-            "the probabilities were divided by the temperature": (probs / 0.5, "They no longer sum to 1."),
-            "that multiplies by the temperature": ((logits * 0.5).softmax(-1), "Below 1 it must sharpen."),
-            "softmax was applied twice": ((probs / 0.5).softmax(-1), "Probabilities are not logits."),
-            "these are logits still": (logits / 0.5, "The answer should be probabilities."),
-        },
-    )
-    for value in (0.5, 1.0, 2.0):
-        got = answer(logits.clone(), value)
-        expect_tensor(got, (logits / value).softmax(-1), f"the result at temperature {value}")
-    return "the logits are divided, so odds of a : b become odds of a^(1/T) : b^(1/T)."
+    long = torch.arange(1000)[None] % toy.vocab_size
+    pairs = toy(torch.arange(toy.vocab_size)[:, None])[:, 0]  # (V, V): a quick model for a long text
+    if math.isinf(as_number(answer(lambda ids: pairs[ids], prompt, long))):
+        hint = "A product of 1000 probabilities is 0 for a computer. Take logarithms first, then add."
+        raise WrongError("the log-probability of a text of 1000 tokens came out as −∞.", hint=hint)
+    small, ids = _small_gpt2(), torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
+    got = as_number(answer(small, ids[:, :3], ids[:, 3:]))
+    true = token_log_probs(small, ids)[0, 2:].sum().item()
+    hint = "Each token is given the prompt and all new tokens before it."
+    if not math.isclose(got, true, rel_tol=1e-4):
+        raise WrongError(f"with a small GPT-2 the result is {got:.4f}, which is not what gl.scoring finds.", hint=hint)
+    return "one row earlier for every token; with a small GPT-2 the same number as gl.scoring."
 
 
 _GREEDY_TOY = ToyModel(

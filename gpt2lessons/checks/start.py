@@ -1,7 +1,12 @@
-"""Checks of lesson 00: the loop that writes, what weights weigh, the pieces of a text."""
+"""Checks of lesson 00: the loop that writes, the pieces of a text, a prompt that calls a word."""
+
+import contextlib
+import functools
+import io
+import re
 
 from gpt2lessons.bpe import ASSETS, BPE
-from gpt2lessons.checks.frame import WrongError, exercise, expect_number, expect_value
+from gpt2lessons.checks.frame import WrongError, exercise, expect_value
 
 
 @exercise("Write the loop")
@@ -51,29 +56,35 @@ def _diagnose_calls(call, seen, start, n):
         )
 
 
-@exercise("Weigh the weights")
-def weight_megabytes(answer):
-    """`answer(n_parameters, bits)` returns the size in megabytes (10^6 bytes), each parameter taking `bits` bits."""
-    wrong = {
-        "counts bits. Eight bits are one byte": lambda n, bits: n * bits / 1e6,
-        "is in mebibytes (2^20 bytes). A megabyte has 10^6": lambda n, bits: n * bits / 8 / 2**20,
-        "is in bytes, not in megabytes": lambda n, bits: n * bits / 8,
-        "is in kilobytes, not in megabytes": lambda n, bits: n * bits / 8 / 1e3,
-        "is in gigabytes, not in megabytes": lambda n, bits: n * bits / 8 / 1e9,
-        "counts the parameters, in millions: how many bytes does each take?": lambda n, bits: n / 1e6,
-        "takes 32 bits for each parameter, whatever `bits` says": lambda n, _: n * 4 / 1e6,
-        "takes 16 bits for each parameter, whatever `bits` says": lambda n, _: n * 2 / 1e6,
-    }
-    for n, bits in ((124_439_808, 32), (124_439_808, 16), (7_033_088, 8), (1_000, 4)):
-        got, right = answer(n, bits), n * bits / 8 / 1e6
-        for what, formula in wrong.items():
-            near = isinstance(got, int | float) and got and abs(got / formula(n, bits) - 1) < 1e-9
-            if near and abs(formula(n, bits) / right - 1) > 1e-6:
-                raise WrongError(f"weight_megabytes({n:,}, {bits}) is {got:.6g}, which {what}.")
-        if isinstance(got, int | float) and got in (round(right), int(right)) and got != right:
-            raise WrongError(f"weight_megabytes({n:,}, {bits}) is {got}: it was rounded.", hint="Return it as it is.")
-        expect_number(got, right, f"weight_megabytes({n:,}, {bits})", tolerance=1e-9)
-    return "and so GPT-2's 124,439,808 parameters take 498 MB as float32; half as float16."
+@functools.cache
+def _mini():
+    from gpt2lessons.loading.models import load
+
+    with contextlib.redirect_stdout(io.StringIO()):  # the lesson has said which model it loaded
+        return load("gpt2-mini")
+
+
+@exercise("Make it say giant")
+def make_it_say(answer):
+    """`answer` is a prompt (str) that gpt2-mini continues, greedily and within ten tokens, with the word "giant"."""
+    from gpt2lessons.decoding.generation import generate_text
+
+    if not isinstance(answer, str):
+        raise WrongError(f"a prompt is one text (a str), but was given {type(answer).__name__}.")
+    if not answer.strip():
+        raise WrongError("the prompt is empty: the model needs something to continue.")
+    if "giant" in answer.lower():
+        raise WrongError("the word is in your prompt. The model has to find it by itself.", hint="Describe it.")
+    if len(answer.split()) > 20:
+        raise WrongError(f"the prompt has {len(answer.split())} words.", hint="Twenty are enough for a giant.")
+    if answer != answer.rstrip():
+        hint = "A space belongs to the word behind it, and the model writes that one. Lesson 02 measures the harm."
+        raise WrongError("the prompt ends with a space.", hint=hint)
+    text = generate_text(_mini(), answer, max_new_tokens=10)
+    if not re.search(r"\bgiants?\b", text[len(answer) :], re.I):
+        hint = "Where do giants live? Who meets them? Stop right before the word that you wait for."
+        raise WrongError(f"gpt2-mini continued: {text!r}. No giant.", hint=hint)
+    return f"gpt2-mini wrote: {text!r}"
 
 
 @exercise("Cut a text into its pieces")

@@ -1,247 +1,260 @@
-"""Checks of lesson 02: the first merges, a pattern for numbers, a padded batch, streaming text, a prompt that fits."""
+"""Checks of lesson 02: count, merge, learn, encode."""
 
-from collections import Counter
 from itertools import pairwise
 
-import regex
-import torch
-
-from gpt2lessons.bpe import BPE, PATTERN
+from gpt2lessons import bpe
 from gpt2lessons.checks.frame import WrongError, exercise
 
-# the words of the first exercise and how often each occurs
-WORDS = {"pin": 5, "pint": 3, "tin": 6, "into": 4}
+_TOY = {"hat": 4, "that": 3, "mat": 2, "chat": 1}
+# no two pairs are equally frequent at any of the first three steps
+_WORDS = {"pin": 5, "pint": 3, "tin": 6, "into": 4}
 
 
-@exercise("The first merges")
-def first_merges(answer):
-    """Examine `answer`: a list of three pairs of str, the first merges of `WORDS`, in order."""
-    if answer and all(isinstance(a, str) for a in answer):
-        hint = "A merge is the two tokens that are joined, written as ('a', 'b')."
-        raise WrongError("each merge should be a pair of tokens, not one string.", hint=hint)
-    got = [tuple(pair) for pair in answer]
-    if len(got) != 3:
-        raise WrongError(f"three merges are asked for, {len(got)} were given.", hint="One pair for each step.")
-    expected = _learn(WORDS, 3)
-    if got == expected:
-        joined = ", ".join(f"{a}+{b}" for a, b in expected)
-        return f"{joined}. The counts were made anew after each merge."
-    if got == _learn(dict.fromkeys(WORDS, 1), 3):
-        hint = "A word that occurs five times brings each of its pairs five times."
+def _spelled(words):
+    return {tuple(word): times for word, times in words.items()}
+
+
+@exercise("Count the neighbours")
+def count_pairs(answer):
+    """Examine `answer(words) -> {(a, b): count}`, where `words` is {tuple of tokens: how often it was read}."""
+    for words in (_TOY, {"haha": 2, "aaa": 5, "x": 9}, _WORDS):
+        given = _spelled(words)
+        got, right = answer(given), bpe.count_pairs(_spelled(words))
+        if given != _spelled(words):
+            raise WrongError("your function changed the words that it was given.", hint="Only read from them.")
+        if not isinstance(got, dict):
+            hint = "A Counter is a dictionary too. Does your function end with `return`?"
+            raise WrongError(f"the result should be a dictionary, not {type(got).__name__}.", hint=hint)
+        _diagnose_keys(got)
+        counts = {pair: n for pair, n in got.items() if n}
+        if counts != right:
+            _diagnose_counts(words, counts, right)
+    return "every pair was counted in every word, as often as the word was read."
+
+
+def _diagnose_keys(got):
+    for key in got:
+        if isinstance(key, str):
+            shown = f"{key!r} is a str"
+            if len(key) == 1:
+                raise WrongError(f"you counted single tokens: {shown}.", hint="Count two neighbours at a time.")
+            hint = "Keep the two tokens apart, as in ('a', 't'). 'that' could be t + hat or th + at."
+            raise WrongError(f"a key should be a pair of tokens, but {shown}.", hint=hint)
+        if not isinstance(key, tuple) or len(key) != 2:
+            raise WrongError(f"a key should be a pair of tokens, not {key!r}.", hint="Two neighbours: (a, b).")
+
+
+def _diagnose_counts(words, counts, right):
+    spelled = _spelled(words)
+    if counts == bpe.count_pairs(dict.fromkeys(spelled, 1)):
+        hint = "A word that was read four times brings each of its pairs four times."
         raise WrongError("you counted each word once.", hint=hint)
-    if got == [pair for pair, _ in _counts({tuple(w): n for w, n in WORDS.items()}).most_common(3)]:
-        hint = "After the first merge some pairs are gone and there are new ones: count again before the second."
-        raise WrongError("these are the three most frequent pairs of the letters.", hint=hint)
-    if set(got) == set(expected):
-        raise WrongError("the right pairs, but in another order.", hint="Which pair is the most frequent at the start?")
-    if got[0] != expected[0]:
-        count = _counts({tuple(w): n for w, n in WORDS.items()})
-        hint = f"You chose a pair that occurs {count[got[0]]} times. Which one is met more often, over all words?"
-        raise WrongError(f"the first merge is not {got[0]}.", hint=hint)
-    place = next(i for i in range(3) if got[i] != expected[i])
-    hint = "Write the words down as they are cut after the merges before it, then count the neighbours."
-    raise WrongError(f"merge {place + 1} is not {got[place]}, but those before it are right.", hint=hint)
+    every_second = {}
+    once = {}
+    for word, n in words.items():
+        for pair in set(pairwise(word)):
+            once[pair] = once.get(pair, 0) + n
+        for pair in zip(word[::2], word[1::2], strict=False):
+            every_second[pair] = every_second.get(pair, 0) + n
+    if counts == once:
+        hint = "In 'haha' the pair ('h', 'a') stands twice."
+        raise WrongError("a pair that stands twice in a word was counted once.", hint=hint)
+    if counts == every_second:
+        hint = "'hat' has two pairs of neighbours, and the 'a' belongs to both."
+        raise WrongError("you cut the words into separate pairs.", hint=hint)
+    if any((b, a) in counts for a, b in right if (a, b) not in counts):
+        raise WrongError("a pair is the wrong way round.", hint="The token on the left comes first.")
+    if missing := [pair for pair in right if pair not in counts]:
+        hint = "Look at the ends of a word: where does your loop stop?"
+        raise WrongError(f"in {list(words)} the pair {missing[0]} was not found.", hint=hint)
+    if extra := [pair for pair in counts if pair not in right]:
+        hint = "Pairs stand inside a word, side by side."
+        raise WrongError(f"in {list(words)} no {extra[0][1]!r} follows {extra[0][0]!r} directly.", hint=hint)
+    pair = next(pair for pair in right if counts[pair] != right[pair])
+    size = "large" if counts[pair] > right[pair] else "small"
+    raise WrongError(f"in {words} your count of {pair} is too {size}.", hint="Add up word by word, on paper.")
 
 
-@exercise("Numbers in threes")
-def number_pattern(answer):
-    """Examine `answer`: a pattern that cuts as GPT-2's does, but numbers into groups of at most three digits."""
-    if not isinstance(answer, str):
-        raise WrongError(f"the pattern should be a str, not {type(answer).__name__}.")
+@exercise("Merge a pair")
+def merge(answer):
+    """Examine `answer(parts, pair) -> tuple`: `parts` with each `pair` joined, from the left, without overlap."""
+    cases = (
+        (tuple("chat"), ("a", "t")),
+        (tuple("tomato"), ("t", "o")),
+        (("xa", "b", "a", "b", "c"), ("a", "b")),
+        (tuple("aaa"), ("a", "a")),
+        (tuple("aaaa"), ("a", "a")),
+        (tuple("ta"), ("a", "t")),
+        ((b"h", b"a", b"t"), (b"h", b"a")),
+        (("m",), ("a", "t")),
+    )
+    for parts, pair in cases:
+        got = answer(parts, pair)
+        call = f"merge({parts}, {pair})"
+        if got is None:
+            raise WrongError(f"{call} is None.", hint="Does your function end with `return`?")
+        if isinstance(got, list) and tuple(got) == bpe.merge(parts, pair):
+            hint = "tuple(…) makes one. Words are keys of a dictionary, and a list cannot be a key."
+            raise WrongError(f"{call} is a list; a tuple is wanted.", hint=hint)
+        if not isinstance(got, tuple):
+            raise WrongError(f"{call} should be a tuple of tokens, not {type(got).__name__}: {got!r}.")
+        if got != bpe.merge(parts, pair):
+            _diagnose_merge(call, parts, pair, got)
+    return "every pair was joined, from the left, and no token was used twice."
+
+
+def _diagnose_merge(call, parts, pair, got):
+    said, joined, empty = f"{call} is {got}", pair[0] + pair[1], pair[0][:0]
+    if empty.join(got) != empty.join(parts):
+        if len(got) > 1 and got[0] == got[1] == joined:
+            hint = "After a merge, go on behind both tokens."
+            raise WrongError(f"{said}: a token was used twice.", hint=hint)
+        if len(empty.join(got)) > len(empty.join(parts)):
+            hint = "The joined token takes the place of both; neither stays."
+            raise WrongError(f"{said}: something is in it twice.", hint=hint)
+        raise WrongError(f"{said}: a part was lost.", hint="What happens to the last token, and to a word of one?")
+    if pair[::-1] in pairwise(parts) and pair not in pairwise(parts):
+        raise WrongError(f"{said}: the pair stands there the wrong way round.", hint="First a, then b.")
+    if any(token not in (*parts, joined) for token in got):
+        hint = "Compare whole tokens. A search in the joined text cannot see where a token ends."
+        raise WrongError(f"{said}: tokens were joined that are not the pair.", hint=hint)
+    if joined not in got:
+        raise WrongError(f"{said}: nothing was joined.", hint="Compare two neighbours with the pair.")
+    if got.count(joined) == bpe.merge(parts, pair).count(joined):
+        raise WrongError(f"{said}: you went from the right.", hint="Where two merges overlap, the left one counts.")
+    raise WrongError(f"{said}: not every pair was joined.", hint="After the first merge, go on to the end of the word.")
+
+
+@exercise("Learn the merges")
+def learn(answer):
+    """Examine `answer(words, num_merges) -> list of pairs`, the merges in the order in which they are learnt."""
+    for words, number in ((_WORDS, 3), (_TOY, 3), (_WORDS, 1), (_TOY, 0)):
+        given = _spelled(words)
+        got = answer(given, number)
+        if given != _spelled(words):
+            hint = "Make a new dictionary in each round."
+            raise WrongError("your function changed the words that it was given.", hint=hint)
+        _diagnose_merges(words, number, got)
+    short = {("a", "b", "c"): 2, ("b", "c"): 1}
     try:
-        pattern = regex.compile(answer)
-    except regex.error as error:
-        raise WrongError(f"this is no regular expression: {error}.") from None
-    if pattern.groups:
-        raise WrongError("the pattern has groups, and findall returns those only.", hint="Write (?:…) for a group.")
-    for text in ("It's a test, isn't it?  Yes!\n\n\tfine", "naïve  🙂!!", "we'll  see   "):
-        old = regex.findall(PATTERN, text)
-        if pattern.findall(text) != old:
-            hint = "Change the part for numbers only; the order of the others matters too."
-            raise WrongError(f"{text!r} has no number; it should be cut as before, into {old}.", hint=hint)
-    for text in ("in 1234567 years", "7 of 42", "a1b22c", " 2024-01-31", "١٢٣٤ ½"):
-        _examine_pieces(text, pattern.findall(text))
-    return "1234567 is now 123, 456 and 7, and nothing else changed. Some later models cut numbers like this."
+        got = answer(dict(short), 5)
+    except (ValueError, IndexError, KeyError) as error:
+        hint = "After two merges each word is one token. Stop there."
+        problem = f"no pair is left to be merged, and your code stopped with {type(error).__name__}"
+        raise WrongError(f"{problem}.", hint=hint) from None
+    if list(got) != bpe.learn(short, 5):
+        hint = "Five merges are asked for, and 'abc' has no more than two. Return those."
+        raise WrongError("where no pair is left, your function does not stop in time.", hint=hint)
+    return "counted anew after each merge, and stopped when nothing was left to merge."
 
 
-def _examine_pieces(text, pieces):
-    if "".join(pieces) != text:
-        if not text.isascii():
-            hint = r"\p{N} stands for the digits of every script, [0-9] for ten of them."
-            raise WrongError(f"{text!r} lost its numbers, which are not written with 0 to 9.", hint=hint)
-        hint = "Every character must belong to a piece, whatever its script and however short the number."
-        raise WrongError(f"of {text!r} only {''.join(pieces)!r} is left: characters were lost.", hint=hint)
-    digits = [len(regex.findall(r"\p{N}", p)) for p in pieces]
-    if max(digits) > 3:
-        piece = pieces[digits.index(max(digits))]
-        raise WrongError(
-            f"{piece!r} is still one piece of {max(digits)} digits.", hint="Limit how often \\p{N} repeats."
-        )
-    expected = regex.findall(PATTERN.replace(r"\p{N}+", r"\p{N}{1,3}"), text)
-    if pieces == expected:
+def _diagnose_merges(words, number, got):
+    case = f"learn({words}, {number})"
+    if not isinstance(got, list):
+        kind = type(got).__name__
+        raise WrongError(f"{case} should be a list of pairs, not {kind}.", hint="Collect each pair and return them.")
+    if any(isinstance(merge, str) for merge in got):
+        raise WrongError(f"{case} is {got}: the tokens. The merges are wanted.", hint="A merge is a pair: (a, b).")
+    if not all(isinstance(merge, tuple) and len(merge) == 2 for merge in got):
+        hint = "most_common(1) is a list with one (pair, count) in it."
+        raise WrongError(f"{case} is {got}: a merge is a pair of tokens.", hint=hint)
+    if not all(isinstance(token, str) for merge in got for token in merge):
+        hint = "most_common(1) is a list with one (pair, count) in it. Take the pair."
+        raise WrongError(f"{case} is {got}: a count is among the tokens.", hint=hint)
+    if len(got) != number:
+        raise WrongError(f"{case} gave {len(got)} merges, not {number}.", hint="One merge for each round.")
+    right = bpe.learn(_spelled(words), number)
+    if got == right:
         return
-    if max(digits) < max(len(regex.findall(r"\p{N}", p)) for p in expected):
-        raise WrongError(
-            f"{text!r} is cut into {pieces}: groups shorter than need be.", hint="At most three, not fewer."
-        )
-    if any(p.isspace() for p in pieces) and not any(p.isspace() for p in expected):
-        raise WrongError(f"{text!r} is cut into {pieces}: a space lost its number.", hint="Keep the ' ?' in front.")
-    raise WrongError(f"{text!r} should be cut into {expected}, not {pieces}.", hint="Change the part for numbers only.")
+    counts = bpe.count_pairs(_spelled(words))
+    if got == [pair for pair, _ in counts.most_common(number)]:
+        hint = "A merge removes some pairs and makes new ones. Count again in each round."
+        raise WrongError(f"{case} is {got}: you counted once, before the first merge.", hint=hint)
+    if got == [right[0]] * number:
+        hint = "The words must be merged as well, and the next count must read the merged words."
+        raise WrongError(f"{case} is {got}: every round found the same pair.", hint=hint)
+    if got == bpe.learn(dict.fromkeys(_spelled(words), 1), number):
+        hint = "A word that was read five times brings each of its pairs five times."
+        raise WrongError(f"{case} is {got}: you counted each word once.", hint=hint)
+    if got == right[::-1]:
+        raise WrongError(f"{case} is {got}: in the wrong order.", hint="The merge learnt first stands first.")
+    place = next(i for i in range(number) if got[i] != right[i])
+    problem = f"{case} is {got}: merge {place + 1} is not the most frequent pair of its round"
+    raise WrongError(f"{problem}.", hint="Print the words and the counts in each round.")
 
 
-@exercise("A batch, padded on the left")
-def pad_left(answer):
-    """Examine `answer(rows, pad_id) -> (input_ids, attention_mask, position_ids)`, three LongTensors (B, T)."""
-    pad = 99
-    rows = [[5, 6, 7, 8], [pad, 3], [4, pad, 2]]  # the padding id may also be a real token: pad = end of text
-    before = [list(row) for row in rows]
-    got = answer(rows, pad)
-    if rows != before:
-        raise WrongError("your function changed the rows that it was given.", hint="Build new lists: [0] * n + row.")
-    if not isinstance(got, tuple) or len(got) != 3:
-        raise WrongError("three results are asked for: input_ids, attention_mask, position_ids.", hint="return a, b, c")
-    for name, tensor in zip(("input_ids", "attention_mask", "position_ids"), got, strict=True):
-        if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.long:
-            kind = tensor.dtype if isinstance(tensor, torch.Tensor) else type(tensor).__name__
-            raise WrongError(f"{name} should be a tensor of whole numbers (torch.long), not {kind}.")
-        if tensor.shape != (3, 4):
-            hint = "As many columns as the longest row has tokens."
-            raise WrongError(f"{name} should have shape (3, 4), but has {tuple(tensor.shape)}.", hint=hint)
-    ids, mask, positions = (tensor.tolist() for tensor in got)
-    if ids[1] == [pad, 3, pad, pad]:
-        hint = "The next token is read from the last column, which must be a real token."
-        raise WrongError("the padding stands on the right.", hint=hint)
-    if ids != [[5, 6, 7, 8], [pad, pad, pad, 3], [pad, 4, pad, 2]]:
-        raise WrongError(f"input_ids is {ids}.", hint="In every row: padding first, then all its tokens in order.")
-    if mask == [[0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0]]:
-        raise WrongError("the mask is upside down.", hint="1 stands for a real token, 0 for padding.")
-    if mask == [[int(i != pad) for i in row] for row in ids]:
-        hint = "The padding id may occur inside a text: it is the end-of-text token. Count lengths, do not compare ids."
-        raise WrongError("a real token was taken for padding.", hint=hint)
-    if mask != [[1, 1, 1, 1], [0, 0, 1, 1], [0, 1, 1, 1]]:
-        raise WrongError(f"attention_mask is {mask}.", hint="1 for each real token, 0 for each padding token.")
-    if positions == [[0, 1, 2, 3]] * 3:
-        hint = "Each text should begin at position 0, as it would without padding."
-        raise WrongError("the padding is counted as positions.", hint=hint)
-    real = [[p for p, m in zip(*pair, strict=True) if m] for pair in zip(positions, mask, strict=True)]
-    if real == [[1, 2, 3, 4], [1, 2], [1, 2, 3]]:
-        raise WrongError("positions begin at 1.", hint="GPT-2's first position is 0.")
-    if real != [[0, 1, 2, 3], [0, 1], [0, 1, 2]]:
-        raise WrongError(
-            f"the real tokens have the positions {real}.", hint="Count the ones of the mask from the left."
-        )
-    if min(map(min, positions)) < 0:
-        hint = "Masked or not, a position is looked up in the table, and −1 is not in it."
-        raise WrongError("a padding token has a negative position.", hint=hint)
-    return "padded on the left, masked, and every text begins at position 0."
+def _one_merge(parts, ranks):
+    known = [pair for pair in pairwise(parts) if pair in ranks]
+    return bpe.merge(parts, min(known, key=ranks.get)) if known else parts
 
 
-@exercise("Text that arrives in pieces")
-def stream_text(answer):
-    """Examine `answer(tokens) -> list of str`: what to print after each token (bytes), whole characters only."""
-    for text in ("I am naïve 🙂.", "你好", "𓀀a", "plain"):
-        tokens = [BPE.gpt2().token_bytes[i] for i in BPE.gpt2().encode(text)]
-        _examine_stream(text, tokens, answer(list(tokens)))
-    text = "é🙂"
-    tokens = [bytes([b]) for b in text.encode()]
-    _examine_stream(text, tokens, answer(list(tokens)))
-    return "each character appears as soon as its last byte is there, and never a broken one."
+def _leftmost(parts, ranks):
+    while known := [pair for pair in pairwise(parts) if pair in ranks]:
+        parts = bpe.merge(parts, known[0])
+    return parts
 
 
-def _examine_stream(text, tokens, got):
-    if isinstance(got, str) or not all(isinstance(g, str) for g in got):
-        raise WrongError("the result should be a list with one str per token.", hint="Use '' where nothing is ready.")
-    got = list(got)
-    if len(got) != len(tokens):
-        raise WrongError(f"{len(tokens)} tokens came, but {len(got)} strings were returned.", hint="One per token.")
-    if any("\ufffd" in g for g in got):
-        hint = "A token may end inside a character. Keep its bytes until the rest has come."
-        raise WrongError(f"{text!r} is shown as {got}: with broken characters.", hint=hint)
-    if any("\\x" in g for g in got):
-        raise WrongError(
-            f"{text!r} is shown as {got}: with the bytes written out.", hint="Wait for the whole character."
-        )
-    if len(got) > 1 and got[-1] == text and not any(got[:-1]):
-        raise WrongError("nothing appears before the last token.", hint="Return what is whole after each token.")
-    if any(later.startswith(earlier) and earlier for earlier, later in pairwise(got)) and "".join(got) != text:
-        hint = "What has been printed stays on the screen: return only what is new."
-        raise WrongError(f"{text!r} is shown as {got}: parts are repeated.", hint=hint)
-    if len("".join(got)) < len(text):
-        hint = "Bytes that cannot be shown yet must not be thrown away."
-        raise WrongError(f"{text!r} is shown as {got}: characters are missing.", hint=hint)
-    if "".join(got) != text:
-        raise WrongError(
-            f"the strings joined are {''.join(got)!r}, but the text is {text!r}.", hint="The bytes are UTF-8."
-        )
-    ready = [_whole(b"".join(tokens[: i + 1])) for i in range(len(tokens))]
-    new = [now[len(before) :] for before, now in pairwise(["", *ready])]
-    if got != new:
-        raise WrongError(
-            f"{text!r} is shown as {got}, but {new} is possible.", hint="Show a character once it is whole."
-        )
+# what is wrong: (a function that makes the mistake, a hint)
+_SLIPS = {
+    "nothing was merged": (
+        lambda parts, ranks: parts,
+        "Which neighbours are among the known merges?",
+    ),
+    "you stopped after one merge": (
+        _one_merge,
+        "After a merge there are new neighbours. Look again, until none of them is known.",
+    ),
+    "the merge with rank 0 was left out": (
+        lambda parts, ranks: bpe.apply_merges(parts, {pair: rank for pair, rank in ranks.items() if rank}),
+        "Rank 0 is a rank. `if ranks.get(pair)` takes 0 for nothing; ask `pair in ranks`.",
+    ),
+    "the merge learnt last went first": (
+        lambda parts, ranks: bpe.apply_merges(parts, {pair: -rank for pair, rank in ranks.items()}),
+        "Rank 0 was learnt first.",
+    ),
+    "the leftmost known pair went first": (
+        _leftmost,
+        "Its place in the word does not matter; the place in the list of merges does.",
+    ),
+}
 
 
-def _whole(data):
-    return data.decode("utf8", errors="ignore")  # what is cut off here is the unfinished end
+@exercise("Encode a word")
+def apply_merges(answer):
+    """Examine `answer(parts, ranks) -> tuple`: `parts` after all known merges, the lowest rank first."""
+    toy = {pair: rank for rank, pair in enumerate(bpe.learn(_spelled(_TOY), 3))}
+    crossing = {("b", "c"): 0, ("a", "b"): 1, ("ab", "c"): 2, ("c", "d"): 3}
+    words = [(word, toy) for word in ("hat", "that", "chats", "hathat", "xyz", "t")]
+    nested = {("b", "c"): 0, ("a", "bc"): 1, ("a", "b"): 2}
+    cases = [*words, *((word, crossing) for word in ("abc", "abcd", "bcd", "cdabc")), ("abc", nested)]
+    answers = []
+    for word, ranks in cases:
+        before = dict(ranks)
+        got = answer(tuple(word), ranks)
+        if ranks != before:
+            raise WrongError("your function changed the ranks.", hint="Other words will need them too.")
+        said = f"with the merges {list(ranks)}, {word!r} became {got!r}"
+        if isinstance(got, str) or not isinstance(got, tuple | list):
+            hint = "Return a tuple of tokens. Does your function end with `return`?"
+            raise WrongError(f"{said}, not a tuple of tokens.", hint=hint)
+        if "".join(map(str, got)) != word:
+            raise WrongError(f"{said}: the tokens do not make the word again.", hint="A merge loses nothing.")
+        answers.append((said, tuple(got)))
+    _diagnose_tokens(cases, answers)
+    return "the merge learnt first went first, again and again, until none was left."
 
 
-@exercise("A prompt that fits")
-def fit_prompt(answer):
-    """Examine `answer(ids, n_positions, max_new_tokens) -> list`: the end of `ids` that leaves room to generate."""
-    for length, n_positions, new in ((20, 10, 4), (6, 10, 4), (7, 10, 4), (3, 10, 4), (20, 10, 9)):
-        ids = list(range(100, 100 + length))
-        room, given = n_positions - new, list(ids)
-        got = answer(given, n_positions, new)
-        if given != ids:
-            raise WrongError(
-                "your function changed the list that it was given.", hint="Slice it: ids[…] is a new list."
-            )
-        if not isinstance(got, list):
-            raise WrongError(f"the result should be a list of ids, not {type(got).__name__}.")
-        case = f"{length} ids, {n_positions} positions, {new} new tokens"
-        if got == ids[-n_positions:] and length > room:
-            raise WrongError(f"with {case} no room is left for the new tokens.", hint="They need positions as well.")
-        if got == ids[:room] and length > room:
-            hint = "The next token depends most on what stands right before it."
-            raise WrongError(f"with {case} the beginning was kept.", hint=hint)
-        if got == ids[-new:] and len(got) != min(room, length):
-            raise WrongError(f"with {case} as many ids were kept as are to be generated.", hint="How many are left?")
-        if len(got) != min(room, length):
-            hint = "Prompt and new tokens together may fill all positions, not more and not fewer than they can."
-            raise WrongError(f"with {case} you kept {len(got)} ids instead of {min(room, length)}.", hint=hint)
-        if got != ids[-room:]:
-            raise WrongError(f"with {case} the ids are not the last {len(got)} in their order.", hint="ids[-n:]")
-    for new in (10, 11):
-        try:
-            got = answer([1, 2, 3], 10, new)
-        except ValueError:
-            continue
-        hint = "ids[-0:] is the whole list. Raise ValueError when no position is left for the prompt."
-        raise WrongError(f"with 10 positions and {new} new tokens you returned {got}.", hint=hint)
-    return "the end of the prompt is kept, and prompt and new tokens fit together."
-
-
-def _counts(words):
-    """Count neighbouring tokens in {tuple of tokens: how often}."""
-    counts = Counter()
-    for parts, n in words.items():
-        for pair in pairwise(parts):
-            counts[pair] += n
-    return counts
-
-
-def _learn(words, num_merges):
-    """Return the first merges of {word: how often}; among equals the pair met first."""
-    parts, merges = {tuple(w): n for w, n in words.items()}, []
-    for _ in range(num_merges):
-        a, b = max((c := _counts(parts)), key=c.get)
-        merges.append((a, b))
-        parts = {_join(p, (a, b)): n for p, n in parts.items()}
-    return merges
-
-
-def _join(parts, pair):
-    for i, found in enumerate(pairwise(parts)):
-        if found == pair:
-            return (*parts[:i], "".join(pair), *_join(parts[i + 2 :], pair))
-    return tuple(parts)
+def _diagnose_tokens(cases, answers):
+    right = [bpe.apply_merges(tuple(word), ranks) for word, ranks in cases]
+    wrong = [i for i, (_, got) in enumerate(answers) if got != right[i]]
+    if not wrong:
+        return
+    said, got = answers[wrong[0]]
+    for problem, (slip, hint) in _SLIPS.items():
+        if all(slip(tuple(word), ranks) == answer[1] for (word, ranks), answer in zip(cases, answers, strict=True)):
+            raise WrongError(f"{said}: {problem}.", hint=hint)
+    if any(pair in cases[wrong[0]][1] for pair in pairwise(got)):
+        hint = "Two neighbours in your result are a known merge. When does your loop end?"
+        raise WrongError(f"{said}: that is not the end.", hint=hint)
+    hint = "Neither the longest token wins nor the one on the left. What decides is the rank."
+    raise WrongError(f"{said}: a merge of a higher rank went before one of a lower.", hint=hint)

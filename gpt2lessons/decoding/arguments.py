@@ -13,13 +13,11 @@ def check_logits(logits):
     """Raise unless `logits` (B, V) are float32 or float64 and each row's largest is finite."""
     if not isinstance(logits, torch.Tensor):
         raise TypeError(
-            f"logits is a {type(logits).__name__}, but should be a float tensor (B, V). "
-            "Try torch.tensor(...)."
+            f"logits is a {type(logits).__name__}, but should be a float tensor (B, V). Try torch.tensor(...)."
         )
     if logits.dtype not in (torch.float32, torch.float64):
         raise TypeError(
-            f"logits has dtype {logits.dtype}, but should be torch.float32 (or float64). "
-            "Try logits.float()."
+            f"logits has dtype {logits.dtype}, but should be torch.float32 (or float64). Try logits.float()."
         )
     if logits.ndim != 2 or 0 in logits.shape:
         hint = "one row per text"
@@ -27,9 +25,7 @@ def check_logits(logits):
             hint = "logits[None] makes one row"
         elif logits.ndim == 3:
             hint = "logits[:, -1] takes the last position"
-        raise ValueError(
-            f"logits has shape {tuple(logits.shape)}, but should be (B, V) and not empty: {hint}."
-        )
+        raise ValueError(f"logits has shape {tuple(logits.shape)}, but should be (B, V) and not empty: {hint}.")
     highest = logits.amax(-1)  # nan if any is nan
     if highest.isfinite().all():
         return
@@ -49,8 +45,7 @@ def check_ids(logits, input_ids):
         is_tensor = isinstance(input_ids, torch.Tensor)
         kind = input_ids.dtype if is_tensor else type(input_ids).__name__
         raise TypeError(
-            f"input_ids is {kind}, but should be a LongTensor (B, T) of token ids. "
-            "Try torch.tensor([[...]])."
+            f"input_ids is {kind}, but should be a LongTensor (B, T) of token ids. Try torch.tensor([[...]])."
         )
     if input_ids.ndim != 2 or len(input_ids) != len(logits):
         raise ValueError(
@@ -59,8 +54,7 @@ def check_ids(logits, input_ids):
         )
     if input_ids.numel() and int(input_ids.max()) >= logits.shape[1]:
         raise ValueError(
-            f"input_ids contains {int(input_ids.max())}, but the logits know ids up to "
-            f"{logits.shape[1] - 1}."
+            f"input_ids contains {int(input_ids.max())}, but the logits know ids up to {logits.shape[1] - 1}."
         )
 
 

@@ -37,9 +37,7 @@ class BeamResult:
     @property
     def sequences(self):
         """The hypotheses' ids, without left padding, as a LongTensor (number, longest); -1 after the end."""
-        return torch.nn.utils.rnn.pad_sequence(
-            [h.ids for h in self.hypotheses], batch_first=True, padding_value=-1
-        )
+        return torch.nn.utils.rnn.pad_sequence([h.ids for h in self.hypotheses], batch_first=True, padding_value=-1)
 
 
 @torch.no_grad()
@@ -87,9 +85,7 @@ def beam_search(
     penalty, ban = SETTINGS["repetition_penalty"], SETTINGS["no_repeat_ngram_size"]
     penalty.check(repetition_penalty)
     ban.check(no_repeat_ngram_size)
-    rules = _Rules(
-        num_beams // num_beam_groups, length_penalty, early_stopping, ends, max_new_tokens
-    )
+    rules = _Rules(num_beams // num_beam_groups, length_penalty, early_stopping, ends, max_new_tokens)
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
 
     # 2. search each prompt by itself, without its padding
@@ -104,13 +100,9 @@ def beam_search(
         # 3. step by step: read, rank and choose, group after group
         running = groups
         while running:
-            shared = (
-                not tree.nodes
-            )  # at first there is one text, the prompt, which all groups share
+            shared = not tree.nodes  # at first there is one text, the prompt, which all groups share
             if not shared:
-                texts.select(
-                    ids.new_tensor([source for group in running for source in group.sources])
-                )
+                texts.select(ids.new_tensor([source for group in running for source in group.sources]))
                 texts.add(ids.new_tensor([beam.token for group in running for beam in group.beams]))
             log_probs = texts.read().log_softmax(-1)
             check_ids_of_prompt(prompt, log_probs.shape[1])
@@ -134,9 +126,7 @@ def beam_search(
         # 4. the best of all groups
         tree.stopped = groups[0].stopped
         finished = sorted((n for group in groups for n in group.finished), key=lambda n: -n.score)
-        result.hypotheses += [
-            _hypothesis(n, prompt[0], row) for n in finished[:num_return_sequences]
-        ]
+        result.hypotheses += [_hypothesis(n, prompt[0], row) for n in finished[:num_return_sequences]]
         result.trees.append(tree)
     return result
 
@@ -272,10 +262,7 @@ class _Group:
         worst = self.finished[-1].score
         if best > worst:
             return ""
-        return (
-            f"the best open one would score {best:.2f} at {length} tokens, "
-            f"the worst finished has {worst:.2f}"
-        )
+        return f"the best open one would score {best:.2f} at {length} tokens, the worst finished has {worst:.2f}"
 
 
 def _hypothesis(node, prompt, row):
@@ -294,9 +281,7 @@ def _check_beams(num_beams, num_return_sequences, num_beam_groups):
             f"{num_beams} texts: ask for fewer, or search with more beams."
         )
     if num_beams % num_beam_groups:
-        raise ValueError(
-            f"{num_beams} beams cannot be shared out evenly among num_beam_groups={num_beam_groups}."
-        )
+        raise ValueError(f"{num_beams} beams cannot be shared out evenly among num_beam_groups={num_beam_groups}.")
 
 
 def _check_scores(length_penalty, early_stopping, diversity_penalty):
@@ -307,10 +292,7 @@ def _check_scores(length_penalty, early_stopping, diversity_penalty):
             raise ValueError(f"{name}={value!r} is not allowed: it is a finite number.")
     if diversity_penalty < 0:
         raise ValueError(
-            f"diversity_penalty={diversity_penalty} is not allowed: it is 0 or more; below 0 it would "
-            "reward sameness."
+            f"diversity_penalty={diversity_penalty} is not allowed: it is 0 or more; below 0 it would reward sameness."
         )
     if early_stopping is not True and early_stopping is not False and early_stopping != "never":
-        raise ValueError(
-            f'early_stopping={early_stopping!r} is not allowed: it is True, False or "never".'
-        )
+        raise ValueError(f'early_stopping={early_stopping!r} is not allowed: it is True, False or "never".')

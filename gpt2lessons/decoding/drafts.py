@@ -42,9 +42,7 @@ def early_exit(model, n_layer, input_ids=None):
     """
     network = network_of(model)
     if not isinstance(network, GPT2):
-        raise TypeError(
-            f"early_exit takes a LanguageModel or our GPT2, not {type(network).__name__}."
-        )
+        raise TypeError(f"early_exit takes a LanguageModel or our GPT2, not {type(network).__name__}.")
     check_whole(n_layer, "n_layer", 1, network.config.n_layer)
     with torch.device("meta"):  # a frame without memory: all its parts are the model's own
         draft = GPT2(replace(network.config, n_layer=n_layer))
@@ -70,9 +68,7 @@ def _fit(network, n_layer, input_ids):
     early, late = early - (mean := early.mean(0)), late - (goal := late.mean(0))
     gram = early.T @ early
     # a little ridge: with fewer tokens than n_embd the map would not be unique
-    gram += (
-        1e-4 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    )
+    gram += 1e-4 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     layer = nn.Linear(early.shape[1], early.shape[1], dtype=early.dtype, device=early.device)
     layer.weight.copy_(torch.linalg.solve(gram, early.T @ late).T)
     layer.bias.copy_(goal - layer.weight @ mean)

@@ -119,9 +119,7 @@ def generate(
         chosen = logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
         if not chosen.isfinite().all():
             _check_answer(logits, step)
-            raise ValueError(
-                f"at step {step} a token was chosen to which the model gives probability 0."
-            )
+            raise ValueError(f"at step {step} a token was chosen to which the model gives probability 0.")
 
         tokens = torch.where(running, tokens, filling)
         log_probs.append(chosen.masked_fill(~running, 0))
@@ -167,14 +165,10 @@ def generate_text(
     a list) that the continuation contains. `settings` are those of `generate`.
     """
     if not isinstance(prompt, str):
-        raise TypeError(
-            f"prompt is a {type(prompt).__name__}, but should be one text. For ids there is generate."
-        )
+        raise TypeError(f"prompt is a {type(prompt).__name__}, but should be one text. For ids there is generate.")
     stops = [] if stop is None else list(stop) if isinstance(stop, list | tuple) else [stop]
     if not all(isinstance(s, str) and s for s in stops):
-        raise TypeError(
-            f"stop={stop!r} is not allowed: it is a string, or a list of strings, none of them empty."
-        )
+        raise TypeError(f"stop={stop!r} is not allowed: it is a string, or a list of strings, none of them empty.")
     eos = lm.tokenizer.eos_token_id if eos_token_id == "tokenizer" else eos_token_id
     result = generate(
         lm,
@@ -255,9 +249,7 @@ def _uniforms(generator, rows, steps):
     seeder = torch.Generator("cpu").manual_seed(seed)
     seeds = torch.randint(2**32, (rows,), generator=seeder, device="cpu").tolist()
     streams = [torch.Generator("cpu").manual_seed(s) for s in seeds]
-    return torch.stack(
-        [torch.rand(steps, dtype=torch.float64, generator=s, device="cpu") for s in streams]
-    )
+    return torch.stack([torch.rand(steps, dtype=torch.float64, generator=s, device="cpu") for s in streams])
 
 
 def _draw(scores, uniform):
@@ -266,9 +258,7 @@ def _draw(scores, uniform):
     cumulative = weights.cumsum(-1, dtype=torch.float64)
     target = uniform[:, None] * cumulative[:, -1:]
     tokens = torch.searchsorted(cumulative, target, right=True)[:, 0]
-    return tokens.clamp(
-        max=scores.shape[1] - 1
-    )  # nan points past the end; it is reported by who called
+    return tokens.clamp(max=scores.shape[1] - 1)  # nan points past the end; it is reported by who called
 
 
 def _ended(new, ends, stops, running):

@@ -122,13 +122,9 @@ def add_bias(logits, bias):
     out = logits.clone()
     for token, number in bias.items():
         if not 0 <= token < logits.shape[1]:
-            raise ValueError(
-                f"logit_bias has the id {token}, but the logits know 0 to {logits.shape[1] - 1}."
-            )
+            raise ValueError(f"logit_bias has the id {token}, but the logits know 0 to {logits.shape[1] - 1}.")
         if not number < torch.inf:
-            raise ValueError(
-                f"logit_bias[{token}] is {number}, but should be a finite number or -inf."
-            )
+            raise ValueError(f"logit_bias[{token}] is {number}, but should be a finite number or -inf.")
         out[:, token] += number
     return torch.where(out.amax(-1, keepdim=True).isfinite(), out, logits)
 
@@ -163,8 +159,7 @@ def _ban_ngrams_of_size(logits, input_ids, n):
 
 def _check_words(words, size):
     good = isinstance(words, list | tuple) and all(
-        isinstance(word, list | tuple) and word and all(isinstance(i, int) for i in word)
-        for word in words
+        isinstance(word, list | tuple) and word and all(isinstance(i, int) for i in word) for word in words
     )
     if not good:
         raise TypeError(

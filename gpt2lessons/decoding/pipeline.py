@@ -56,8 +56,7 @@ def _apply_own(function, name, logits, ids):
     if not isinstance(out, torch.Tensor) or out.shape != logits.shape:
         what = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
         raise ValueError(
-            f"{name} returned {what}, but should return logits {tuple(logits.shape)}. "
-            "Does it end with return?"
+            f"{name} returned {what}, but should return logits {tuple(logits.shape)}. Does it end with return?"
         )
     wrong = out.isnan().any(-1) | ~out.amax(-1).isfinite()
     if wrong.any():

@@ -41,10 +41,7 @@ __all__ = [
     "penalize_repetition",
 ]
 
-_GREEDY = (
-    "Temperature 0 would always take the most probable token: ask for greedy search instead "
-    "(do_sample=False)."
-)
+_GREEDY = "Temperature 0 would always take the most probable token: ask for greedy search instead (do_sample=False)."
 
 
 @setting(

@@ -63,22 +63,16 @@ class Candidate:
         """Mark it as finished and give it its score; `ends` if an end token did it, not the length limit."""
         self.state, self.score = "finished", self.total / self.step**length_penalty
         why = "it ends here" if ends else "the length limit"
-        self.reason = (
-            f"{why}: score {self.total:.2f} / {self.step}^{length_penalty:g} = {self.score:.2f}"
-        )
+        self.reason = f"{why}: score {self.total:.2f} / {self.step}^{length_penalty:g} = {self.score:.2f}"
 
     def prune(self, size, ends, last_step):
         """Mark it as dropped."""
         self.state = "pruned"
         self.reason = f"number {self.rank}: {size} better ones go on"
         if ends:
-            self.reason = (
-                f"it ends here, but only as number {self.rank}: just the {size} best may finish"
-            )
+            self.reason = f"it ends here, but only as number {self.rank}: just the {size} best may finish"
         elif last_step:
-            self.reason = (
-                f"number {self.rank} at the length limit: only the {size} best are finished"
-            )
+            self.reason = f"number {self.rank} at the length limit: only the {size} best are finished"
 
     def ban(self):
         """Mark it as one that would have been kept, had its token been allowed."""

@@ -111,9 +111,7 @@ def setting(
             value = read_number(value.item() if isinstance(value, torch.Tensor) else value, rule)
             return logits.clone() if value == neutral else function(logits, *ids, value)
 
-        SETTINGS[name] = Setting(
-            name, checked, neutral, optional, short or name, sampling, reads_ids
-        )
+        SETTINGS[name] = Setting(name, checked, neutral, optional, short or name, sampling, reads_ids)
         return checked
 
     return declare

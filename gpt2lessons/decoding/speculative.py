@@ -111,17 +111,9 @@ def speculate(
     rounds = []
     while len(ids) < total and (len(ids) == start or ids[-1] not in ends):
         n = min(num_assistant_tokens, total - len(ids) - 1)
-        proposed, q = (
-            (assistant.find(ids, n), None)
-            if lookup
-            else _propose(draft, ids, n, distribution, choose)
-        )
+        proposed, q = (assistant.find(ids, n), None) if lookup else _propose(draft, ids, n, distribution, choose)
         p = distribution(target.read(ids + proposed, len(proposed) + 1))
-        q = (
-            _certain(torch.tensor(proposed, dtype=torch.long, device=p.device), p.shape[1])
-            if q is None
-            else q
-        )
+        q = _certain(torch.tensor(proposed, dtype=torch.long, device=p.device), p.shape[1]) if q is None else q
         if q.shape[1] != p.shape[1]:
             raise ValueError(
                 f"the assistant knows {q.shape[1]:,} tokens, the model {p.shape[1]:,}: their ids do not mean the same. "
@@ -159,9 +151,7 @@ def residual(p, q):
     """Return what to draw from after a refusal: max(0, p - q), made to sum to 1; `p` and `q` are (…, V)."""
     left = (p - q).clamp(min=0)
     mass = left.sum(-1, keepdim=True)
-    return torch.where(
-        mass > 0, left / mass, p
-    )  # nothing left: p equals q, and no refusal but one by rounding
+    return torch.where(mass > 0, left / mass, p)  # nothing left: p equals q, and no refusal but one by rounding
 
 
 def overlap(p, q):
@@ -252,9 +242,7 @@ def _chooser(generator):
 
     def choose(weights):
         cumulated = weights.cumsum(-1)
-        uniform = torch.rand(1, dtype=torch.float64, generator=generator, device=device).to(
-            cumulated.device
-        )
+        uniform = torch.rand(1, dtype=torch.float64, generator=generator, device=device).to(cumulated.device)
         uniform = uniform * cumulated[-1]
         return min(int(torch.searchsorted(cumulated, uniform, right=True)), len(weights) - 1)
 

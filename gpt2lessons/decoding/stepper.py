@@ -77,9 +77,7 @@ class Stepper:
     def repeat(self, times):
         """Follow each row by `times` - 1 copies of itself."""
         if times > 1:
-            self.select(
-                torch.arange(len(self._ids), device=self._ids.device).repeat_interleave(times)
-            )
+            self.select(torch.arange(len(self._ids), device=self._ids.device).repeat_interleave(times))
 
     def select(self, rows):
         """Let row i become what row `rows[i]` was: LongTensor of row numbers, repeats allowed."""
@@ -108,9 +106,7 @@ class Stepper:
 
     def _read_function(self, ids):
         if self._mask is None:
-            return self._function(ids)[
-                :, -1:
-            ].clone()  # a view would keep all T rows of logits alive in a trace
+            return self._function(ids)[:, -1:].clone()  # a view would keep all T rows of logits alive in a trace
         # a plain function knows nothing of padding: rows with equally much of it are read together, without it
         padding = (self.mask == 0).sum(1)
         last = {}
@@ -123,25 +119,15 @@ class Stepper:
 def check_prompt(model, input_ids, attention_mask, max_new_tokens):
     """Raise `ValueError` or `TypeError` unless `model` can continue `input_ids` (B, T) by `max_new_tokens` tokens."""
     if not isinstance(input_ids, torch.Tensor) or input_ids.dtype != torch.long:
-        given = (
-            f"dtype {input_ids.dtype}"
-            if isinstance(input_ids, torch.Tensor)
-            else type(input_ids).__name__
-        )
+        given = f"dtype {input_ids.dtype}" if isinstance(input_ids, torch.Tensor) else type(input_ids).__name__
         raise TypeError(
             f"input_ids is {given}, but should be a LongTensor (B, T) of token ids. "
             "lm.encode(text) makes one; so does torch.tensor([[...]])."
         )
     if input_ids.ndim != 2 or 0 in input_ids.shape:
         hint = " One text is ids[None]." if input_ids.ndim == 1 and len(input_ids) else ""
-        empty = (
-            " A text needs at least one token to start from: encode more than ''."
-            if not input_ids.numel()
-            else ""
-        )
-        raise ValueError(
-            f"input_ids has shape {tuple(input_ids.shape)}, but should be (B, T).{hint}{empty}"
-        )
+        empty = " A text needs at least one token to start from: encode more than ''." if not input_ids.numel() else ""
+        raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}, but should be (B, T).{hint}{empty}")
     check_whole(max_new_tokens, "max_new_tokens", 1)
     size = vocabulary_size(model)
     low, high = int(input_ids.min()), int(input_ids.max())
@@ -176,9 +162,7 @@ def read_ends(eos_token_id, size):
     ends = [] if eos_token_id is None else eos_token_id
     ends = list(ends) if isinstance(ends, list | tuple | set) else [ends]
     if not all(isinstance(end, numbers.Integral) and not isinstance(end, bool) for end in ends):
-        raise TypeError(
-            f"eos_token_id={eos_token_id!r} is not allowed: it is a token id, a list of them, or None."
-        )
+        raise TypeError(f"eos_token_id={eos_token_id!r} is not allowed: it is a token id, a list of them, or None.")
     known = "0 and up" if size is None else f"0 to {size - 1}"
     for end in ends:
         if end < 0 or (size is not None and end >= size):

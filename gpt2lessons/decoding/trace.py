@@ -56,9 +56,7 @@ class Step:
     @functools.cached_property
     def log_prob(self):
         """Log-probability (B,) of the chosen token under the model itself, nats; 0 for rows that had ended."""
-        return self.model_log_probs.gather(1, self.token[:, None])[:, 0].masked_fill(
-            ~self.active, 0
-        )
+        return self.model_log_probs.gather(1, self.token[:, None])[:, 0].masked_fill(~self.active, 0)
 
     def top(self, n):
         """Return the `n` most probable tokens of the model: ids (B, n) and their probabilities (B, n)."""

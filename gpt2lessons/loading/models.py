@@ -1,12 +1,10 @@
 """load(): the bundled gpt2-mini, the GPT-2 family, or any local folder, as a `LanguageModel`.
 
-What is looked for, and where, is in `_find`; what can be wrong with a folder, and how it is said, in `_complain`.
+What is looked for, and where, is in `_find`; what can be wrong with a folder, and how it is said, in `folder`.
 """
 
 import contextlib
 import difflib
-import functools
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ import torch
 
 from gpt2lessons import checksums
 from gpt2lessons.checksums import ASSETS, MINI
+from gpt2lessons.loading import folder as folders
 from gpt2lessons.loading import hub
 
 KAGGLE_INPUT = Path("/kaggle/input")
@@ -59,7 +58,7 @@ class LanguageModel:
 
     def decode(self, ids):
         """Return the text of `ids`: one token id, a list of them, or a LongTensor (T,) or (1, T)."""
-        ids = torch.as_tensor(ids)
+        ids = torch.as_tensor(ids, device="cpu")
         if ids.numel() == 0:
             return ""
         if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
@@ -78,12 +77,21 @@ class LanguageModel:
         """The version that a model of this course's own making names in its config.json, else ""."""
         return str(getattr(self.model.config, "model_version", ""))
 
-    @functools.cached_property
+    @property
     def scratch(self):
-        """Our own GPT-2 with the same weights, in the same memory; `scratch(input_ids)` gives logits (B, T, V)."""
-        from gpt2lessons.gpt2 import GPT2
+        """Our own GPT-2 with the same weights, in the same memory; `scratch(input_ids)` gives logits (B, T, V).
 
-        return GPT2.from_transformers(self.model, share=True)
+        It follows `model`: weights that were trained, loaded, moved, cast or resized since are those that answer. Ask
+        for it again after such a change; it is the same object as long as memory, dtype and sizes are the same.
+        Raises `ValueError` if `model` is no GPT-2 any more, with adapters or a head of its own for example.
+        """
+        from gpt2lessons.gpt2 import GPT2, Link
+
+        link = self.__dict__.get("_link")
+        if link is None or not link.holds():
+            link = Link(GPT2.from_transformers(self.model, share=True), self.model)
+            self.__dict__["_link"] = link  # the fields are frozen, this is none
+        return link.ours
 
     def __repr__(self):
         return f"LanguageModel({self.name}, {self.model.num_parameters():,} parameters, {self.source})"
@@ -102,7 +110,7 @@ def load(name=None):
     lm = _open(name, folder, source)
     other = 'the real GPT-2: gl.load("gpt2")' if folder == MINI else "another: gl.load(name) or GPT2LESSONS_MODEL"
     called = f"{name} {lm.version}".strip()
-    print(f"{called} ({lm.model.num_parameters():,} parameters, {source}), because {why}; for {other}")
+    print(f"{called} ({lm.model.num_parameters():,} parameters, {lm.source}), because {why}; for {other}")
     return lm
 
 
@@ -124,7 +132,10 @@ def _find(name):
     if name is None:
         found = _on_this_machine("gpt2")
         if found is None:
-            return "gpt2-mini", MINI, "bundled with the course", "this machine has no real GPT-2 yet"
+            _, others = _attached("gpt2")
+            why = "this machine has no real GPT-2 yet"
+            why += f" ({_listed(others)} of the Kaggle input has its shape only)" if others else ""
+            return "gpt2-mini", MINI, "bundled with the course", why
         return "gpt2", *found, "this machine has it"
     if not isinstance(name, str | os.PathLike):
         raise TypeError(f"load takes the name of a model (a str), but was given {type(name).__name__}: {name!r:.60}.")
@@ -153,16 +164,46 @@ def _find(name):
 
 def _on_this_machine(name):
     """Return (folder, where from) of a member of the family, or None; nothing is fetched."""
+    found, others = _attached(name)
+    if found is not None:
+        folder, proof = found
+        left = f"; of the same shape, but not taken: {_listed(others)}" if others else ""
+        return folder, f"from the Kaggle input {folder.relative_to(KAGGLE_INPUT)}, {proof}{left}"
     checkpoint = hub.FAMILY[name]
+    cached = hub.find_cached(checkpoint.repo, checkpoint.revision)
+    return None if cached is None else (cached, "from the Hugging Face cache")
+
+
+def _attached(name):
+    """Return ((folder, what proves it) or None, folders that only have its shape) of Kaggle's input.
+
+    Every fine-tune has the shape. The checksum decides, where one is known; else what the folder is called.
+    """
+    checkpoint, alike = hub.FAMILY[name], []
     for folder, _, files in os.walk(KAGGLE_INPUT):
         if "config.json" in files and hub.is_complete(Path(folder)):
             with contextlib.suppress(ValueError):
-                config = _read_config(Path(folder), folder)
+                config = folders.read_config(Path(folder), folder)
                 shape = [config.get(key) for key in ("model_type", "vocab_size", "n_layer", "n_embd")]
                 if shape == ["gpt2", 50257, checkpoint.n_layer, checkpoint.n_embd]:
-                    return Path(folder), "from the Kaggle input"
-    cached = hub.find_cached(checkpoint.repo, checkpoint.revision)
-    return None if cached is None else (cached, "from the Hugging Face cache")
+                    alike.append(Path(folder))
+    ends = re.compile(rf"(?:.*[^a-z0-9])?{name}")  # "openai-gpt2", but neither "distilgpt2" nor "gpt2-poems"
+    called = [f for f in sorted(alike) if any(map(ends.fullmatch, map(str.lower, f.relative_to(KAGGLE_INPUT).parts)))]
+    alike = called + [folder for folder in sorted(alike) if folder not in called]
+    found = None
+    for folder in alike if checkpoint.sha256 else ():
+        weights = folder / "model.safetensors"
+        if weights.is_file() and checksums.digest(weights) == checkpoint.sha256:
+            found = folder, "its checksum right"
+            break
+    if found is None and called:
+        found = called[0], "which is called so" + (", but has another checksum" if checkpoint.sha256 else "")
+    return found, [folder for folder in alike if found is None or folder != found[0]]
+
+
+def _listed(folders):
+    more = f" and {len(folders) - 3} more" if len(folders) > 3 else ""
+    return ", ".join(str(folder.relative_to(KAGGLE_INPUT)) for folder in folders[:3]) + more
 
 
 def _download(repo, revision, sha256=None):
@@ -192,7 +233,7 @@ def _open(name, folder, source):
         )
     if folder == MINI:
         checksums.demand(folder, "the bundled model is")
-    config = _complain(name, folder)
+    folders.check_files(name, folder)
     transformers.utils.logging.disable_progress_bar()
     before = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity(transformers.utils.logging.CRITICAL)  # what it would say, we say below
@@ -212,15 +253,10 @@ def _open(name, folder, source):
         raise ValueError(f"the model in {folder} cannot be loaded: {reason}") from error
     finally:
         transformers.utils.logging.set_verbosity(before)
-    if missing := sorted(report["missing_keys"]):
-        raise ValueError(f"the weights in {folder} are not complete: {len(missing)} are missing, first {missing[0]}.")
-    if bad := [n for n, p in model.named_parameters() if not p.isfinite().all()]:
-        raise ValueError(f"the weights in {folder} are damaged: {bad[0]} has values that are not finite numbers.")
-    if len(tokenizer) != config["vocab_size"]:
-        raise ValueError(
-            f"the tokenizer in {folder} has {len(tokenizer):,} tokens, but the model {config['vocab_size']:,}: "
-            "they do not belong together, or a tokenizer file is damaged."
-        )
+    folders.check_tokenizer(tokenizer, folder)
+    folders.check_weights(model, report, folder)
+    if padding := folders.fit_vocabulary(model, tokenizer, folder):
+        source += f", without the {padding} rows that pad its vocabulary"
     return LanguageModel(_prepare(model, tokenizer, name), tokenizer, name, source)
 
 
@@ -228,68 +264,15 @@ def _prepare(model, tokenizer, name):
     """Set what lessons need so that batches are right and the library has nothing to warn about."""
     tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "left"
     tokenizer.model_max_length = model.config.n_positions
-    model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.eos_token_id
+    end, begin = tokenizer.eos_token_id, model.config.bos_token_id
+    begin = begin if isinstance(begin, int) and 0 <= begin < len(tokenizer) else end  # else an id that does not exist
+    ids = {"bos_token_id": begin, "eos_token_id": end, "pad_token_id": end}
+    for setting, token_id in ids.items():
+        setattr(model.config, setting, token_id)
+    # a folder's own way of generating would change what transformers answers, but not what the lessons build
+    model.generation_config = type(model.generation_config)(**ids)
     tokenizer.name_or_path = model.name_or_path = (
         name  # not the folder: what is printed must not name this machine's paths
     )
     model.loss_type = "ForCausalLM"  # GPT-2's config names none, which the library reports at the first loss
     return model.eval()
-
-
-def _complain(name, folder):
-    """Return the folder's configuration, or raise `ValueError` that says what is wrong with its files."""
-    config = _read_config(folder, name)
-    if config.get("model_type") != "gpt2":
-        kind = config.get("model_type") or "nothing"
-        raise ValueError(f"the model in {folder} is of type {kind!r}; this course loads models of type 'gpt2' only.")
-    if not isinstance(config.get("vocab_size"), int):
-        raise ValueError(f"{folder / 'config.json'} does not say the vocab_size.")
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        if (folder / "pytorch_model.bin").exists():
-            raise ValueError(
-                f"{folder} has pytorch_model.bin but no model.safetensors. A .bin file can run code when it is opened, "
-                "so this course does not. Take a copy of the model with safetensors, or convert it where you trust it."
-            )
-        raise ValueError(f"{folder} has no weights: model.safetensors is missing. Copy it there, or download again.")
-    for path in weights:
-        _check_safetensors(path)
-    if not (folder / "tokenizer.json").is_file() and not all(
-        (folder / f).is_file() for f in ("vocab.json", "merges.txt")
-    ):
-        raise ValueError(
-            f"{folder} has no tokenizer: tokenizer.json is missing, or vocab.json and merges.txt. Copy them there."
-        )
-    return config
-
-
-def _read_config(folder, name):
-    path = Path(folder) / "config.json"
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{folder} is not the folder of a model: it has no config.json.") from None
-    except ValueError:
-        raise ValueError(
-            f"{path} is not JSON; it begins with {path.read_bytes()[:20]!r}. Download {name} again."
-        ) from None
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} is JSON, but not a model's configuration. Download {name} again.")
-    return config
-
-
-def _check_safetensors(path):
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            file.keys()
-    except (SafetensorError, OSError) as error:
-        start = path.read_bytes()[:16] if path.stat().st_size < 10_000 else b""
-        if start.startswith(b"version https://"):
-            problem = "is a pointer of Git LFS, not the weights (run: git lfs pull)"
-        elif start.lstrip().startswith(b"<"):
-            problem = "is a web page, not weights"
-        else:
-            problem = f"is damaged or cut off ({path.stat().st_size:,} bytes; {error})"
-        raise ValueError(f"{path} {problem}. Delete it and download it again.") from error

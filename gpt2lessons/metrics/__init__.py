@@ -30,16 +30,36 @@ def load(name):
 
     It is loaded with `evaluate.load(folder)`, which copies the script into Hugging Face's cache. Where that cannot be
     written to (a read-only home), the same class is used straight from this package, with a temporary folder.
-    Raises ValueError for another name.
+    Raises ValueError for another name, ImportError where `evaluate` cannot be imported.
     """
     if name not in NAMES:
         raise ValueError(f"there is no metric {name!r}; there are: {', '.join(NAMES)}")
-    import evaluate
+    try:
+        import evaluate
+    except ImportError as error:
+        raise ImportError(_why_not(error)) from error
 
     try:
         return evaluate.load(str(Path(__file__).parent / name), keep_in_memory=True)
     except OSError:
         return _without_cache(name)
+
+
+def _why_not(error):
+    """Return why `evaluate` cannot be imported, and what to do: mostly transformers is of the old kind."""
+    import importlib.metadata
+
+    try:
+        version = importlib.metadata.version("transformers")
+    except importlib.metadata.PackageNotFoundError:
+        version = ""
+    if version and int(version.partition(".")[0]) < 5:
+        trouble = f"transformers {version} is too old for this course, which needs 5.0 or newer"
+        remedy = 'pip install "transformers>=5.0"'
+    else:
+        trouble = f"the package evaluate cannot be imported: {str(error).partition(chr(10))[0]}"
+        remedy = "pip install --upgrade evaluate transformers"
+    return f"{trouble}. Run {remedy} and start the kernel again; python -m gpt2lessons doctor looks further."
 
 
 def _without_cache(name):

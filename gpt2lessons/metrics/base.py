@@ -4,16 +4,21 @@ A script imports this module, not the class: evaluate takes the first metric cla
 reads the script's import lines itself and understands only one import per line.
 """
 
-import re
+import inspect
 from collections import Counter
 
 import datasets
 import evaluate
 import numpy as np
+import regex
 
 from gpt2lessons.metrics.intervals import bootstrap_interval
 
 _TEXT = datasets.Value("string")
+# scripts whose writers put no spaces between words
+_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+_PART = r"[\p{L}\p{N}_][\p{L}\p{N}\p{M}_]*"  # a mark belongs to the letter before it, in Hindi for example
+_WORD = regex.compile(rf"{_PART}(?:['’]{_PART})*")
 
 
 class TextMetric(evaluate.Metric):
@@ -59,6 +64,10 @@ class TextMetric(evaluate.Metric):
         predictions = list(predictions)
         references = None if references is None else [[r] if isinstance(r, str) else list(r) for r in references]
         self._check(predictions, references)
+        allowed = list(inspect.signature(self._measure).parameters)[2:]
+        if unknown := [name for name in settings if name not in allowed]:
+            allowed += ["interval", "seed", "resamples", "confidence"]
+            raise TypeError(f"{self.name} has no setting {unknown[0]!r}; its settings are: {', '.join(allowed)}")
         result, statistics, score = self._measure(predictions, references, **settings)
         if interval:
             if statistics is None:
@@ -98,29 +107,63 @@ class TextMetric(evaluate.Metric):
                 "references[i] belongs to predictions[i]"
             )
         nested = {isinstance(r, str) for r in references}
-        texts = [r for r in references if isinstance(r, str)]
         for i, entry in enumerate(references):
-            if isinstance(entry, list | tuple):
-                texts += entry
+            several = [entry] if isinstance(entry, str) else entry
             if (
-                not isinstance(entry, str | list | tuple)
-                or len(entry) == 0
-                or not all(isinstance(t, str) for t in entry)
+                not isinstance(several, list | tuple)
+                or len(several) == 0
+                or not all(isinstance(t, str) for t in several)
             ):
                 raise ValueError(
                     f"references[{i}] must be a text or a list of texts (several right answers), not {entry!r:.60}"
                 )
+            for text in several:
+                _check_characters(text, f"references[{i}]")
         if len(nested) > 1:
             raise ValueError("references mixes texts and lists of texts; use one form: [text, …] or [[text], …]")
 
 
 def words(text):
     """Return the words of `text`, lowercase: what the diversity metrics count unless told otherwise."""
-    return re.findall(r"\w+(?:['’]\w+)*", text.lower())
+    return _WORD.findall(text.lower())
+
+
+def unsplit(text):
+    """Is `text` written in a script without spaces (Chinese, Japanese, Thai …), and not split into words?
+
+    True where more than half of its letters belong to such a script and a run between two spaces has more than six
+    of them on average, or there is no space at all.
+    """
+    letters, runs = len(_UNSPACED.findall(text)), len(text.split())
+    return share(_UNSPACED, text) > 0.5 and (runs == 1 or letters > 6 * runs)
+
+
+def share(pattern, text):
+    """Return the share of the letters and digits of `text` that match `pattern`, 0 where there is none."""
+    return len(regex.findall(pattern, text)) / max(1, len(regex.findall(r"[\p{L}\p{N}]", text)))
+
+
+def check_model(model, metric):
+    """Raise unless `model` is a `LanguageModel`: ValueError where none was given, TypeError for something else."""
+    example = f"{metric}.compute(…, model=gl.load())"
+    if model is None:
+        raise ValueError(f"{metric} needs a model: {example}")
+    if isinstance(model, str):
+        raise TypeError(f"model is a LanguageModel, not a name: {metric}.compute(…, model=gl.load({model!r}))")
+    if not hasattr(model, "encode"):
+        raise TypeError(f"model is a LanguageModel, which has the tokenizer too, not {type(model).__name__}: {example}")
 
 
 def token_lists(texts, tokenize):
-    """Return `tokenize(text)` (default `words`) of each text as tuples; ValueError if a text has no token."""
+    """Return `tokenize(text)` (default `words`) of each text as tuples.
+
+    Raises ValueError if a text has no token, or if `words` would take whole sentences for words, as in Chinese.
+    """
+    if tokenize is None and (whole := [i for i, text in enumerate(texts) if unsplit(text)]):
+        raise ValueError(
+            f"predictions[{whole[0]}] has no spaces between its words, so that a sentence would count as one word: "
+            f"{texts[whole[0]]!r:.60}; give tokenize=list to count characters, or a function that finds the words"
+        )
     tokens = [tuple(getattr(t := (tokenize or words)(text), "tolist", lambda t=t: t)()) for text in texts]
     if empty := [i for i, row in enumerate(tokens) if not row]:
         raise ValueError(f"predictions[{empty[0]}] has no word to count: {texts[empty[0]]!r:.60}; leave it out")
@@ -140,3 +183,14 @@ def _check_texts(texts, what):
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise ValueError(f"{what}[{i}] must be a text, not {type(text).__name__}; decode token ids first")
+        _check_characters(text, f"{what}[{i}]")
+
+
+def _check_characters(text, what):
+    try:
+        text.encode("utf8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{what} has half of a surrogate pair at position {error.start}, which is no character; "
+            "read the text again with the right encoding"
+        ) from None

@@ -6,7 +6,7 @@ Every `plot_…` function takes plain arrays (tensors, lists) and an optional `a
 
 import importlib
 
-from gpt2lessons.plots.style import COLOURS, new_axes, use_style, visible
+from gpt2lessons.plots.style import COLOURS, new_axes, show_inline, use_style, visible
 
 _TOPICS = (
     "start",
@@ -23,7 +23,8 @@ _TOPICS = (
     "training",
     "faster",
 )
-__all__ = ["COLOURS", *_TOPICS, "new_axes", "use_style", "visible"]
+__all__ = ["COLOURS", *_TOPICS, "new_axes", "show_inline", "use_style", "visible"]
+show_inline()
 use_style()
 
 

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import FancyBboxPatch
 
-from gpt2lessons.plots.style import COLOURS, new_axes, visible
+from gpt2lessons.plots.style import COLOURS, new_axes, numbers, visible
 
 _PAPER = {
     "look up": "#DCEBF7",
@@ -74,7 +74,7 @@ def plot_data_flow(record, tokens, input_ids, next_tokens, *, layer=0, head=0, n
         _arrow(ax, (x, y), (x, to))
     _plus(ax, 7.35, 6.45)
     inset = ax.inset_axes([4.75, 0.42, 2.1, 2.1], transform=ax.transData)
-    pattern = np.asarray(record[f"{at}.attn.pattern"][0, head].detach())
+    pattern = numbers(record[f"{at}.attn.pattern"][0, head])
     inset.imshow(np.ma.masked_equal(pattern, 0), vmin=0, vmax=1, cmap="cividis")
     inset.set(xticks=[], yticks=[])
     inset.spines[:].set_visible(True)
@@ -122,17 +122,20 @@ def plot_stacks(models):
 
     `name`, `kind` (one line), `inputs`, `block` (the layers in a block, from below), `skips` (a pair of first and last
     layer for each residual connection), `repeat` (a text such as "12 ×"), `output`, `pattern` (T, S) and `rows`,
-    `columns`, its labels; `cached`, if given, is how many columns come from a cache. Returns the Axes (2, models).
+    `columns`, its labels; `cached`, if given, is how many columns come from a cache; `drawn_from`, if given, says above
+    the pattern what it was made from. Returns the Axes (2, models).
     """
     _, axes = plt.subplots(2, len(models), figsize=(4.9 * len(models), 8.9), height_ratios=(1.35, 1))
     for model, stack, below in zip(models, axes[0], axes[1], strict=True):
         _stack(stack, model)
-        pattern = np.asarray(model["pattern"], dtype=float)
+        pattern = numbers(model["pattern"])
         below.imshow(np.ma.masked_equal(pattern, 0), vmin=0, vmax=1, cmap="cividis")
         below.spines[:].set_visible(True)
         below.set_xticks(range(pattern.shape[1]), [visible(t) for t in model["columns"]], rotation=60)
         below.set_yticks(range(pattern.shape[0]), [visible(t) for t in model["rows"]])
         below.set(xlabel="looks at", ylabel="position that looks")
+        if "drawn_from" in model:
+            below.set_title(model["drawn_from"], loc="center", pad=24)
         if cached := model.get("cached", 0):
             below.axvline(cached - 0.5, color=COLOURS["red"], linewidth=2.5)
             below.text(cached / 2 - 0.5, -0.75, "cached segment", ha="center", color=COLOURS["red"], size=11)
@@ -170,7 +173,7 @@ def plot_next_token_tree(root, nodes, paths, *, drawn=(), ax=None):
     """Draw a tree of next tokens and the way that each decoding strategy takes through it.
 
     `nodes` {path (a tuple of texts): probability of its last token, given the rest}; `paths` {strategy: path}, each
-    prefix of which is in `nodes`; `drawn` names the strategies that draw lots: their lines are broken.
+    prefix of which is in `nodes`; `drawn` names the strategies that sample: their lines are broken.
     """
     depth = max(map(len, nodes))
     inner = {path[:n] for path in nodes for n in range(len(path))}
@@ -188,7 +191,7 @@ def plot_next_token_tree(root, nodes, paths, *, drawn=(), ax=None):
         for order, i in enumerate(takers):
             shift = 0.16 * (order - (len(takers) - 1) / 2)
             ax.plot(ends[0], ends[1] + shift, linewidth=2.6, zorder=2, **_line(i, list(paths)[i] in drawn))
-        label = f"{visible(path[-1])}  {prob:.2f}"
+        label = f"{visible(path[-1])}  {_digits(prob)}"
         ax.text(len(path), place[path], label, va="center", size=11.5, weight="bold" if takers else "normal")
     ax.text(0.47, place[()], root, ha="right", va="center", size=12, weight="bold")
     for i, strategy in enumerate(paths):
@@ -198,6 +201,11 @@ def plot_next_token_tree(root, nodes, paths, *, drawn=(), ax=None):
     ax.set(xlim=(0.1, depth + 0.5), ylim=(len(leaves) - 0.4, -0.6))
     ax.axis("off")
     return ax
+
+
+def _digits(prob):
+    """Two places, or as many as it takes to show two digits: one may multiply along a line."""
+    return f"{prob:.2f}" if prob >= 0.0995 else f"{prob:.2g}" if prob >= 1e-4 else f"{prob:.0e}"
 
 
 def _line(i, drawn):

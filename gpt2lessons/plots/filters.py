@@ -6,7 +6,7 @@ Probabilities and masses are numbers from 0 to 1; a removed token is hatched, or
 import matplotlib.pyplot as plt
 import numpy as np
 
-from gpt2lessons.plots.style import COLOURS, new_axes, visible
+from gpt2lessons.plots.style import COLOURS, new_axes, numbers, visible
 
 _MARKERS = "osD^vP*X"
 _LINES = ("-", "--", "-.", ":")
@@ -20,7 +20,7 @@ def plot_nuclei(tokens, words, sizes, *, ax=None):
     probable first, and `sizes` (steps,) how many tokens the nucleus of the step has. A candidate that is the text's own
     token is framed; "+ n" counts what there was no room for.
     """
-    tokens, sizes = list(tokens), _array(sizes).astype(int)
+    tokens, sizes = list(tokens), numbers(sizes).astype(int)
     rows = max(len(column) for column in words)
     _same_length(tokens, sizes, "steps")
     ax = new_axes(ax, width=1.15 * len(tokens) + 0.6, height=0.34 * rows + 1.6)
@@ -55,7 +55,7 @@ def plot_counts(tokens, counts, *, ax=None):
     ax = new_axes(ax, width=max(7, 0.32 * len(tokens) + 1), height=4)
     for i, (name, values) in enumerate(counts.items()):
         _same_length(tokens, values, "tokens")
-        ax.plot(_array(values), linestyle=_LINES[i % 4], marker=_MARKERS[i % 8], markersize=6, label=name)
+        ax.plot(numbers(values), linestyle=_LINES[i % 4], marker=_MARKERS[i % 8], markersize=6, label=name)
     ax.set(yscale="log", ylabel="tokens kept (log scale)", xlim=(-0.6, len(tokens) - 0.4))
     ax.yaxis.set_major_formatter("{x:,.0f}")
     _name_tokens(ax, tokens)
@@ -74,7 +74,7 @@ def plot_mass_and_count(tokens, filters, *, axes=None):
     upper, lower = axes
     for i, (name, (masses, _)) in enumerate(filters.items()):
         _same_length(tokens, masses, "tokens")
-        upper.plot(_array(masses), linestyle=_LINES[i % 4], marker=_MARKERS[i % 8], markersize=6, label=name)
+        upper.plot(numbers(masses), linestyle=_LINES[i % 4], marker=_MARKERS[i % 8], markersize=6, label=name)
     upper.set(ylabel="mass kept", ylim=(0, 1.03))
     upper.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(filters), borderaxespad=0.2)
     plot_counts(tokens, {name: counts for name, (_, counts) in filters.items()}, ax=lower)
@@ -91,7 +91,7 @@ def plot_survivors(words, filters, *, title="", ax=None):
     ax = new_axes(ax, width=0.8 * len(words) + 2.2, height=0.42 * len(filters) + 1)
     for y, (name, probs) in enumerate(filters.items()):
         _same_length(words, probs, name)
-        for x, p in enumerate(_array(probs)):
+        for x, p in enumerate(numbers(probs)):
             look = {"color": COLOURS["sky"], "alpha": 0.15 + 0.6 * p} if p > 0 else _REMOVED
             ax.barh(y, 0.94, left=x - 0.47, height=0.88, **look)
             ax.text(x, y, f"{p:.3f}".lstrip("0") if 0 < p < 1 else ("1" if p else "✗"), ha="center", va="center")
@@ -118,7 +118,7 @@ def plot_pipeline(words, stages, *, axes=None):
     axes = np.atleast_1d(axes)
     for ax, (name, probs) in zip(axes, stages.items(), strict=True):
         _same_length(words, probs, name)
-        values = _array(probs)
+        values = numbers(probs)
         ax.barh(np.arange(len(words)), values, color=COLOURS["blue"], height=0.7)
         for place, p in enumerate(values):
             ax.text(p + 0.02, place, f"{p:.3f}" if p > 0 else "✗", va="center", fontsize=11)
@@ -140,7 +140,7 @@ def plot_strategies(names, measures, *, axes=None):
     axes = np.atleast_1d(axes)
     places = np.arange(len(names))
     for ax, (label, values) in zip(axes, measures.items(), strict=True):
-        means, lows, highs = (_array(v) for v in values)
+        means, lows, highs = (numbers(v) for v in values)
         _same_length(names, means, label)
         lone = np.isnan(lows)
         ax.hlines(places[~lone], lows[~lone], highs[~lone], color=COLOURS["blue"], linewidth=2)
@@ -160,10 +160,6 @@ def _name_tokens(ax, tokens):
 
 def _shorten(text, limit):
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _array(values):
-    return np.asarray(values, dtype=float) if not hasattr(values, "detach") else values.detach().double().numpy()
 
 
 def _same_length(items, values, what):

@@ -1,28 +1,6 @@
-"""Loops and bans: how a phrase grows more probable by being repeated, and what it costs to forbid it."""
+"""Loops and bans: how a phrase grows more probable, which heads copy it, and what it costs to forbid it."""
 
 from gpt2lessons.plots.style import COLOURS, new_axes, visible
-
-_STYLES = (("blue", "o"), ("red", "s"), ("green", "^"), ("purple", "D"), ("grey", "v"))
-
-
-def plot_repetitions(curves, *, ax=None):
-    """Draw the probability per token of phrases at their 1st, 2nd, … repetition, and return the Axes.
-
-    `curves` maps a label to N numbers: the geometric mean of the token probabilities at each repetition.
-    """
-    ax = new_axes(ax)
-    longest = 0
-    for (label, values), (colour, marker) in zip(curves.items(), _STYLES, strict=False):
-        values = [float(v) for v in values]
-        longest = max(longest, len(values))
-        ax.plot(range(1, len(values) + 1), values, marker=marker, color=COLOURS[colour], label=label)
-    ax.set_xticks(range(1, longest + 1))
-    ax.set_yscale("log")
-    ax.set_ylim(top=1)
-    ax.set_xlabel("repetition of the phrase")
-    ax.set_ylabel("probability per token\n(geometric mean, log scale)")
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=10)
-    return ax
 
 
 def plot_phrase(tokens, probs, *, ax=None):
@@ -80,7 +58,7 @@ def plot_ban(steps, wanted, taken, prices, *, ax=None):
     ax.set_yticks(range(len(prices)), labels, fontsize=10)
     ax.set_ylim(len(prices) - 0.4, -0.6)
     ax.set_xlim(0, max(prices, default=1) * 1.35)
-    ax.set_xlabel("price of the ban (nats): log-probability of the forbidden token minus that of its substitute")
+    ax.set_xlabel("price of the ban (nats)")
     return ax
 
 
@@ -99,4 +77,25 @@ def plot_paths(paths, probs, marks, *, ax=None):
     ax.invert_yaxis()
     ax.set_xlim(0, max(float(p) for p in probs) * 1.3)
     ax.set_xlabel("probability of the whole sequence")
+    return ax
+
+
+def plot_heads(scores, *, ax=None):
+    """Draw the attention that each head pays to what followed an earlier copy, as a map, and return the Axes.
+
+    `scores` (layers, heads) are shares from 0 to 1; each stands in its place.
+    """
+    rows = [[float(s) for s in row] for row in scores]
+    ax = new_axes(ax, width=max(5, 0.65 * len(rows[0]) + 2), height=1.2 + 0.42 * len(rows))
+    image = ax.imshow(rows, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    for layer, row in enumerate(rows):
+        for head, share in enumerate(row):
+            colour = "white" if share > 0.6 else "black"
+            ax.text(head, layer, f"{share:.2f}", ha="center", va="center", color=colour, fontsize=10)
+    ax.set_xticks(range(len(rows[0])))
+    ax.set_yticks(range(len(rows)))
+    ax.set_xlabel("head")
+    ax.set_ylabel("layer")
+    ax.spines[:].set_visible(False)
+    ax.figure.colorbar(image, ax=ax, label="share of attention")
     return ax

@@ -1,6 +1,4 @@
-"""From one distribution to a text: the softmax, the growing text, the cost of a step, and how sure the model was."""
-
-import math
+"""From one distribution to a text: the growing text, the cost of a step, and how sure the model was."""
 
 import matplotlib.pyplot as plt
 
@@ -30,43 +28,12 @@ def plot_next_token(tokens, probs, *, chosen=None, ax=None):
     return ax
 
 
-def plot_softmax(words, logits, *, axes=None):
-    """Draw the three stations of softmax, logits, exponentials and probabilities, and return the three Axes.
-
-    `words` is a list of V strings, `logits` V numbers.
-    """
-    if axes is None:
-        axes = plt.subplots(1, 3, figsize=(9, 0.9 + 0.45 * len(words)), sharey=True)[1]
-    logits = [float(z) for z in logits]
-    powers = [math.exp(z) for z in logits]
-    probs = [p / sum(powers) for p in powers]
-    stations = (
-        (logits, "logit (any number)", "grey"),
-        (powers, "exp(logit) (positive)", "sky"),
-        (probs, "probability (sums to 1)", "blue"),
-    )
-    for ax, (values, label, colour) in zip(axes, stations, strict=True):
-        ax.barh(range(len(words)), values, color=COLOURS[colour])
-        ax.axvline(0, color="black", linewidth=0.8)
-        room = max(map(abs, values)) * 0.05
-        for i, value in enumerate(values):
-            side = "left" if value >= 0 else "right"
-            ax.text(value + (room if value >= 0 else -room), i, f"{value:.3g}", va="center", ha=side)
-        low, high = min(0.0, *values), max(0.0, *values)
-        ax.set_xlim(low - (high - low) * (0.3 if low < 0 else 0), high + (high - low) * (0.3 if high > 0 else 0.05))
-        ax.locator_params(axis="x", nbins=3)
-        ax.set_xlabel(label)
-    axes[0].set_yticks(range(len(words)), [visible(w) for w in words])
-    axes[0].invert_yaxis()
-    return axes
-
-
 def plot_growing_text(prompt, tokens, probs, chosen, *, ax=None):
     """Draw how a text grows: one row per step with its best candidates, the chosen one filled; return the Axes.
 
     `tokens` and `probs` are S lists of N candidates each, `chosen` is S indices into them.
     """
-    ax = new_axes(ax, width=9, height=0.7 + 0.5 * len(tokens))
+    ax = new_axes(ax, width=10.5, height=0.7 + 0.5 * len(tokens))
     context, width = prompt, max(len(row) for row in tokens)
     for step, (names, values, pick) in enumerate(zip(tokens, probs, chosen, strict=True)):
         tail = visible(context)
@@ -115,6 +82,26 @@ def plot_surprise(tokens, surprisal, entropy, *, ax=None):
     ax.set_ylabel("nats")
     ax.margins(x=0.01)
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    return ax
+
+
+def plot_own_surprise(rules, *, ax=None):
+    """Draw one point per text, its mean surprisal against its mean entropy, in nats per token; return the Axes.
+
+    `rules` maps a decoding rule to (entropies, surprisals), N numbers each. On the diagonal they are equal.
+    """
+    ax = new_axes(ax, width=6, height=5)
+    looks = (("blue", "o"), ("orange", "s"), ("green", "^"))
+    most = max(float(x) for pair in rules.values() for values in pair for x in values) * 1.08
+    for (rule, (entropies, surprisals)), (colour, marker) in zip(rules.items(), looks, strict=False):
+        points = [float(h) for h in entropies], [float(s) for s in surprisals]
+        ax.plot(*points, marker, color=COLOURS[colour], alpha=0.8, label=rule)
+    ax.plot([0, most], [0, most], "--", color=COLOURS["grey"], label="as surprising as expected")
+    ax.set_xlim(0, most)
+    ax.set_ylim(0, most)
+    ax.set_xlabel("mean entropy before the token (nats)")
+    ax.set_ylabel("mean surprisal of the token (nats)")
+    ax.legend(loc="upper left", fontsize=11)
     return ax
 
 

@@ -5,7 +5,7 @@ Probabilities and masses are numbers from 0 to 1, entropies and surprisals are i
 
 import numpy as np
 
-from gpt2lessons.plots.style import COLOURS, new_axes, visible
+from gpt2lessons.plots.style import COLOURS, new_axes, numbers, visible
 
 _SEGMENTS = ("sky", "orange", "green", "purple", "light")
 _MARKERS = "osD^vP*X"
@@ -25,7 +25,7 @@ def plot_lottery(words, probs, draws=(), *, ax=None):
             box = {"arrowstyle": "-", "color": COLOURS["grey"]}
             ax.annotate(text, (centre, -0.5), (centre, -1.35), ha="center", va="center", arrowprops=box, fontsize=11)
         left += width
-    for u in _array(draws).ravel():
+    for u in numbers(draws).ravel():
         ax.plot(u, 0.74, marker="v", color="black", markersize=9, clip_on=False)
         ax.text(u, 0.96, f"{u:.2f}", ha="center", va="bottom", fontsize=11)
     ax.set(xlim=(0, 1), ylim=(-1.8, 1.25), yticks=[], xlabel="random number u between 0 and 1")
@@ -41,8 +41,8 @@ def plot_distribution(words, probs, *, kept=None, before=None, title="", ax=None
     """
     words, probs = list(words), _one_per(words, probs)
     ax = new_axes(ax, width=7, height=0.8 + 0.34 * len(words))
-    places, shown = np.arange(len(words)), np.ones(len(words), bool) if kept is None else _array(kept).astype(bool)
-    old = probs if before is None else _array(before)
+    places, shown = np.arange(len(words)), np.ones(len(words), bool) if kept is None else numbers(kept).astype(bool)
+    old = probs if before is None else numbers(before)
     ax.barh(places[shown], probs[shown], color=COLOURS["blue"], height=0.72)
     ax.barh(places[~shown], old[~shown], color=COLOURS["light"], hatch="////", edgecolor=COLOURS["grey"], height=0.72)
     if before is not None:
@@ -60,8 +60,8 @@ def plot_frequencies(words, probs, shares, low, high, *, ax=None):
     """Draw the true probability of each word as a bar and the share of the draws that it got, with its interval."""
     words, shares = list(words), _one_per(words, shares)
     ax = new_axes(ax, width=8, height=4)
-    places, errors = np.arange(len(words)), np.stack([shares - _array(low), _array(high) - shares])
-    ax.bar(places, _array(probs), color=COLOURS["light"], edgecolor=COLOURS["grey"], label="true probability")
+    places, errors = np.arange(len(words)), np.stack([shares - numbers(low), numbers(high) - shares])
+    ax.bar(places, numbers(probs), color=COLOURS["light"], edgecolor=COLOURS["grey"], label="true probability")
     ax.errorbar(places, shares, errors, fmt="o", color=COLOURS["blue"], capsize=4, label="share of the draws, 95 %")
     ax.set_xticks(places, [visible(word) for word in words], rotation=_slant(words), ha="center")
     ax.set(ylabel="probability", ylim=(0, None))
@@ -72,7 +72,7 @@ def plot_frequencies(words, probs, shares, low, high, *, ax=None):
 def plot_temperatures(words, probs, temperatures, *, ax=None):
     """Draw each word's probability against the temperature; `probs` (temperatures, words)."""
     ax = new_axes(ax)
-    probs, temperatures = _array(probs), _array(temperatures)
+    probs, temperatures = numbers(probs), numbers(temperatures)
     for i, word in enumerate(words):
         style = {"linestyle": _LINES[i % 4], "linewidth": 2.4}
         ax.plot(temperatures, probs[:, i], label=visible(word), **style)
@@ -89,10 +89,10 @@ def plot_entropies(temperatures, curves, ceilings, *, ax=None):
     """Draw entropy against temperature, one curve per name in `curves`; `ceilings` {name: ln V} are its limits."""
     ax = new_axes(ax)
     for i, (name, values) in enumerate(curves.items()):
-        ax.plot(_array(temperatures), _array(values), linestyle=_LINES[i % 4], linewidth=2.4, label=name)
+        ax.plot(numbers(temperatures), numbers(values), linestyle=_LINES[i % 4], linewidth=2.4, label=name)
     for name, limit in ceilings.items():
         ax.axhline(limit, color=COLOURS["grey"], linestyle=":", linewidth=1.2)
-        ax.text(_array(temperatures)[0], limit + 0.08, name, color=COLOURS["grey"], fontsize=11, va="bottom")
+        ax.text(numbers(temperatures)[0], limit + 0.08, name, color=COLOURS["grey"], fontsize=11, va="bottom")
     ax.axvline(1, color=COLOURS["grey"], linewidth=1)
     ax.set(xscale="log", xlabel="temperature (log scale)", ylabel="entropy (nats)", ylim=(0, None))
     ax.xaxis.set_major_formatter("{x:g}")
@@ -103,9 +103,9 @@ def plot_entropies(temperatures, curves, ceilings, *, ax=None):
 def plot_tradeoff(names, x, y, *, x_error, y_error, x_label, y_label, ax=None):
     """Draw one point per setting in `names`, joined in order, with error bars in both directions."""
     ax = new_axes(ax, width=7, height=4.4)
-    x, y = _array(x), _array(y)
+    x, y = numbers(x), numbers(y)
     ax.plot(x, y, color=COLOURS["light"], linewidth=2, zorder=0)
-    ax.errorbar(x, y, _array(y_error), _array(x_error), fmt="o", color=COLOURS["blue"], capsize=3)
+    ax.errorbar(x, y, numbers(y_error), numbers(x_error), fmt="o", color=COLOURS["blue"], capsize=3)
     for name, a, b in zip(names, x, y, strict=True):
         ax.annotate(name, (a, b), (9, 9), textcoords="offset points")
     ax.margins(0.12)
@@ -116,11 +116,11 @@ def plot_tradeoff(names, x, y, *, x_error, y_error, x_label, y_label, ax=None):
 def plot_after(steps, curves, *, y_label, ax=None):
     """Draw what follows an event: `curves` {name: (means, half widths of the intervals)}, one value per step."""
     ax = new_axes(ax)
-    steps = _array(steps)
+    steps = numbers(steps)
     for i, (name, (mean, half)) in enumerate(curves.items()):
         shift = 0.08 * (i - (len(curves) - 1) / 2)
         style = {"marker": _MARKERS[i], "linestyle": _LINES[i % 4], "capsize": 3}
-        ax.errorbar(steps + shift, _array(mean), _array(half), label=name, **style)
+        ax.errorbar(steps + shift, numbers(mean), numbers(half), label=name, **style)
     ax.axhline(0, color=COLOURS["grey"], linewidth=1)
     ax.set(xlabel="tokens after it", ylabel=y_label, xticks=steps)
     ax.legend()
@@ -135,7 +135,7 @@ def plot_ranked(curves, *, cut=None, floor=1e-7, ax=None):
     """
     ax = new_axes(ax)
     for i, (name, probs) in enumerate(curves.items()):
-        ranked = np.sort(_array(probs))[::-1]
+        ranked = np.sort(numbers(probs))[::-1]
         rank = cut.get(name) if isinstance(cut, dict) else cut
         label = name if rank is None else f"{name}: the first {rank} hold {ranked[:rank].sum():.3f}"
         (line,) = ax.plot(np.arange(1, len(ranked) + 1), ranked, linestyle=_LINES[i % 4], linewidth=2.4, label=label)
@@ -145,7 +145,7 @@ def plot_ranked(curves, *, cut=None, floor=1e-7, ax=None):
         ax.axvspan(cut, ax.get_xlim()[1], color=COLOURS["light"], alpha=0.6, zorder=0)
         ax.axvline(cut, color="black", linewidth=1.2)
         ax.text(cut * 1.08, 0.9, f"removed: rank > {cut}", va="top", fontsize=11)
-    longest = max(len(_array(probs)) for probs in curves.values())
+    longest = max(len(numbers(probs)) for probs in curves.values())
     ax.set(xscale="log", yscale="log", xlim=(0.9, longest), ylim=(floor, 1.2))
     ax.set(xlabel="rank of the token (log scale)", ylabel="probability (log scale)")
     ax.legend(loc="lower left", frameon=True, facecolor="white", framealpha=1, edgecolor="none")
@@ -169,16 +169,12 @@ def plot_along(tokens, values, *, y_label, ceiling=None, line=None, ax=None):
     return ax
 
 
-def _array(values):
-    return np.asarray(values, dtype=float) if not hasattr(values, "detach") else values.detach().double().numpy()
-
-
 def _slant(words):
     return 90 if sum(len(word) + 2 for word in words) > 70 else 0
 
 
 def _one_per(words, values):
-    values = _array(values)
+    values = numbers(values)
     if values.shape != (len(words),):
         raise ValueError(f"{len(words)} words need {len(words)} numbers, one each, not {values.shape}")
     return values

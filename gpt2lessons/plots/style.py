@@ -1,7 +1,10 @@
 """One look for all figures: colours that colour-blind readers can tell apart, letters readable when projected."""
 
+import sys
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 
 # Okabe and Ito, "Color universal design" (2008); the yellow is left out, it vanishes on white
 COLOURS = {
@@ -14,6 +17,7 @@ COLOURS = {
     "grey": "#767676",
     "light": "#D9D9D9",
 }
+_FILES_ONLY = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}  # matplotlib's backends that show nothing
 _CYCLE = ["blue", "orange", "green", "red", "purple", "sky", "grey"]
 
 
@@ -37,9 +41,24 @@ def use_style():
     )
 
 
+def show_inline():
+    """In a notebook whose machine asks for a backend that only writes files (MPLBACKEND=agg), draw inline instead.
+
+    On such a machine `plt.show()` would show nothing, and say nothing. Elsewhere, nothing changes.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if hasattr(shell, "kernel") and plt.get_backend().lower() in _FILES_ONLY:
+        shell.run_line_magic("matplotlib", "inline")
+
+
 def new_axes(ax=None, *, width=8, height=4):
     """Return `ax`, or the Axes of a new figure of `width` × `height` inches."""
     return plt.subplots(figsize=(width, height))[1] if ax is None else ax
+
+
+def numbers(values):
+    """Return `values`, a list, array or tensor on any device, as an array of float64 of the same shape."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=float)
 
 
 def visible(token):

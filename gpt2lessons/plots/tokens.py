@@ -10,17 +10,24 @@ _PADDING, _PICKED = "#B8B8B8", COLOURS["red"]
 _LINE = 84  # characters in a line of tokens
 
 
-def plot_levels(levels, *, ax=None):
-    """Draw one text cut in several ways, one row of boxes above the other, and return the Axes.
+def plot_levels(text, pieces, tokens, ids, *, ax=None):
+    """Draw one text as characters, pieces, bytes, tokens and ids, a row of boxes for each, and return the Axes.
 
-    `levels` is a list of (name, cells), the first on top; `cells` is a list of (label, bytes): what is written into a
-    box and how many bytes of the text the box covers. All rows cover the same bytes.
+    `pieces` is a list of str and `tokens` a list of bytes objects; joined, each of them is the text.
+    `ids` has a number for each token. A box is as wide as the bytes that it covers.
     """
-    coloured = [
-        (name, [(label, width, SHADES[i % len(SHADES)], False) for i, (label, width) in enumerate(cells)])
-        for name, cells in levels
-    ]
-    return _draw_levels(coloured, ax)
+    rows = (
+        ("text", text, [len(character.encode()) for character in text]),
+        ("pieces", pieces, [len(piece.encode()) for piece in pieces]),
+        ("bytes", [f"{byte:02x}" for byte in text.encode()], [1] * len(text.encode())),
+        ("tokens", [token.decode("utf8", "backslashreplace") for token in tokens], list(map(len, tokens))),
+        ("ids", list(map(str, ids)), list(map(len, tokens))),
+    )
+    levels = []
+    for name, labels, widths in rows:
+        cells = zip(labels, widths, strict=True)
+        levels.append((name, [(label, width, SHADES[i % 4], False) for i, (label, width) in enumerate(cells)]))
+    return _draw_levels(levels, ax)
 
 
 def _draw_levels(levels, ax):
@@ -74,30 +81,23 @@ def plot_tokens(tokens, ids, *, picked=None, ax=None):
     return _blank(ax, _LINE, line + 1)
 
 
-def plot_token_cost(names, tokens_per_character, tokens_per_byte, *, axes=None):
-    """Draw tokens per character and per byte, a bar for each of N texts, and return the two Axes."""
-    if axes is None:
-        _, axes = plt.subplots(1, 2, figsize=(9, 0.9 + 0.32 * len(names)), sharey=True)
-    sides = ((tokens_per_character, "tokens per character", "blue"), (tokens_per_byte, "tokens per byte", "orange"))
-    for ax, (values, label, colour) in zip(axes, sides, strict=True):
-        values = [float(v) for v in values]
-        ax.barh(range(len(names)), values, color=COLOURS[colour])
-        for i, value in enumerate(values):
-            ax.text(value, i, f" {value:.2f}", va="center", size=10)
-        ax.set_xlabel(label)
-        ax.set_xlim(0, 1.18 * max(values))
-    axes[0].set_yticks(range(len(names)), names)
-    axes[0].invert_yaxis()
-    return axes
+def plot_message_cost(names, pieces, tokens, *, ax=None):
+    """Draw what one message costs in N languages, a bar for each, and return the Axes.
 
-
-def plot_learning(lengths, *, ax=None):
-    """Draw the length of a text, in tokens, after 0, 1, 2, … merges, and return the Axes."""
-    ax = new_axes(ax, height=3.2)
-    ax.plot(range(len(lengths)), lengths, marker=".")
-    ax.set_xlabel("merges learnt")
-    ax.set_ylabel("length of the text (tokens)")
-    ax.set_ylim(0, 1.05 * max(lengths))
+    `pieces` and `tokens` are N counts each: a dark bar for the pieces that the first cut makes, which no merge can
+    join, and a pale one behind it for the tokens that they become.
+    """
+    ax = new_axes(ax, width=8.5, height=1.2 + 0.42 * len(names))
+    places = range(len(names))
+    ax.barh(places, tokens, color=COLOURS["sky"], label="tokens", hatch="//", edgecolor="white")
+    ax.barh(places, pieces, color=COLOURS["blue"], label="pieces", height=0.4)
+    for place, few, many in zip(places, pieces, tokens, strict=True):
+        ax.text(many, place, f"  {many} tokens from {few} pieces", va="center", size=11)
+    ax.set_yticks(places, names)
+    ax.invert_yaxis()
+    ax.set_xlabel("GPT-2's tokens for the same message")
+    ax.set_xlim(0, 1.45 * max(tokens))
+    ax.legend(loc="upper right")
     return ax
 
 

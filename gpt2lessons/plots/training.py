@@ -6,7 +6,7 @@ Losses are in nats per token, steps are counted from 1; lines differ in style an
 import matplotlib.pyplot as plt
 import numpy as np
 
-from gpt2lessons.plots.style import COLOURS, new_axes, visible
+from gpt2lessons.plots.style import COLOURS, new_axes, numbers, visible
 
 _LINES = ("-", "--", "-.", ":")
 _MARKERS = "osD^vP*X"
@@ -117,7 +117,7 @@ def plot_singular_values(spectra, *, ax=None):
 
 def plot_head_scores(scores, *, title="", ax=None):
     """Draw a score from 0 to 1 for each head, (n_layer, n_head), as a map with the numbers in it."""
-    scores = np.asarray(scores, dtype=float)
+    scores = numbers(scores)
     if scores.ndim != 2:
         raise ValueError(f"scores should be (n_layer, n_head), not {scores.shape}.")
     layers, heads = scores.shape

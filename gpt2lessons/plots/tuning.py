@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.colors import LogNorm
 
-from gpt2lessons.plots.style import COLOURS, new_axes
+from gpt2lessons.plots.style import COLOURS, new_axes, numbers
 
 _LEADER = {"arrowstyle": "-", "color": COLOURS["grey"]}
 
@@ -48,7 +48,7 @@ def plot_grid(scores, *, names=("top_k", "top_p", "temperature"), mark=None, axe
 def plot_settings(names, values, low, high, *, line=None, line_label="", marked=(), x_label="perplexity", ax=None):
     """Draw one value with its interval per setting, the lowest on top; `marked` names are drawn as red diamonds."""
     ax = new_axes(ax, width=7.5, height=1.1 + 0.26 * len(names))
-    values, low, high = map(_array, (values, low, high))
+    values, low, high = map(numbers, (values, low, high))
     order = np.argsort(values, kind="stable")
     for place, i in enumerate(order):
         colour, shape = (COLOURS["red"], "D") if names[i] in marked else (COLOURS["blue"], "o")
@@ -67,7 +67,7 @@ def plot_settings(names, values, low, high, *, line=None, line_label="", marked=
 def plot_winners(names, shares, *, marked=(), ax=None):
     """Draw how often each setting won, the most frequent on top; `shares` are from 0 to 1."""
     ax = new_axes(ax, width=7.5, height=1.1 + 0.3 * len(names))
-    shares = _array(shares)
+    shares = numbers(shares)
     order = np.argsort(-shares, kind="stable")
     longest = shares.max()
     for place, i in enumerate(order):
@@ -84,7 +84,7 @@ def plot_winners(names, shares, *, marked=(), ax=None):
 def plot_curse(printed, honest, *, x_label="perplexity", ax=None):
     """Draw, for each run, the score that won and what the same setting scores in the other runs, joined by a line."""
     ax = new_axes(ax, width=7.5, height=1.2 + 0.17 * len(printed))
-    printed, honest = _array(printed), _array(honest)
+    printed, honest = numbers(printed), numbers(honest)
     order = np.argsort(printed, kind="stable")
     places = np.arange(len(order))
     ax.hlines(places, printed[order], honest[order], color=COLOURS["light"], lw=2)
@@ -105,7 +105,7 @@ def plot_front(
     the setting `chosen` gets a ring, and its name in the legend, where it covers no neighbour.
     """
     ax = new_axes(ax, width=8, height=5)
-    x, y, on_front = _array(x), _array(y), np.asarray(on_front, dtype=bool)
+    x, y, on_front = numbers(x), numbers(y), np.asarray(on_front, dtype=bool)
     line = np.flatnonzero(on_front)[np.argsort(x[on_front])]
     ax.plot(x[line], y[line], "-", color=COLOURS["light"], lw=3, zorder=0)
     ax.plot(x[~on_front], y[~on_front], "o", mfc="none", color=COLOURS["grey"], label="dominated")
@@ -130,7 +130,7 @@ def plot_front(
 def plot_temperature_curve(temperatures, perplexities, *, x_label="temperature", ax=None):
     """Draw the perplexity of a fixed text at each temperature, and mark the lowest point."""
     ax = new_axes(ax, width=7, height=3.6)
-    temperatures, perplexities = _array(temperatures), _array(perplexities)
+    temperatures, perplexities = numbers(temperatures), numbers(perplexities)
     best = int(perplexities.argmin())
     ax.plot(temperatures, perplexities, "o-", color=COLOURS["blue"], markersize=4)
     ax.plot(temperatures[best], perplexities[best], "D", color=COLOURS["red"], markersize=9)
@@ -152,7 +152,3 @@ def _log_axis(ax):
     ax.set_xticks(ticks[:: 2 if len(ticks) > 12 else 1])
     ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_locator(ticker.NullLocator())
-
-
-def _array(values):
-    return np.asarray(values.detach() if hasattr(values, "detach") else values, dtype=float)

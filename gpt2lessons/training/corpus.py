@@ -131,8 +131,13 @@ def _folders(sources):
 def _books_in(folder):
     about = {}
     if (folder / "manifest.json").is_file():
-        entries = json.loads((folder / "manifest.json").read_text("utf8"))
-        about = {(entry["split"], entry["file"]): entry for entry in entries}
+        try:
+            entries = json.loads((folder / "manifest.json").read_text("utf8"))
+            about = {(entry["split"], entry["file"]): entry for entry in entries}
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(
+                f"{folder / 'manifest.json'} should be a JSON list of objects with split, file, title and author."
+            ) from None
     for path in sorted([*folder.glob("*.txt"), *folder.glob("*/*.txt")]):
         part = "texts" if path.parent == folder else path.parent.name
         entry = about.get((part, path.name), {})

@@ -251,7 +251,7 @@ def write_model(model, folder, *, tokenizer_files, version, dtype=torch.float16)
         (folder / file.name).write_bytes(file.read_bytes())
     listed = ["config.json", "generation_config.json", "model.safetensors", *(file.name for file in tokenizer_files)]
     sums = "".join(f"{checksums.digest(folder / name)}  {name}\n" for name in sorted(listed))
-    (folder / "SHA256SUMS").write_text(sums)
+    (folder / "SHA256SUMS").write_text(sums, "utf8")
 
 
 @contextlib.contextmanager
@@ -264,7 +264,7 @@ def _dice(recipe, step):
 
 
 def _write_json(path, content):
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", "utf8")
 
 
 def _multiplies_bf16():

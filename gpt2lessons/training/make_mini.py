@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gpt2lessons import scoring
+from gpt2lessons import checksums, scoring
 from gpt2lessons.bpe import BPE
 from gpt2lessons.checksums import MINI
 from gpt2lessons.gpt2 import GPT2, GPT2Config
@@ -74,7 +74,7 @@ def train(
     run |= {"shares": shares, "recipe": asdict(recipe)}
     shape = {"rows": recipe.rows, "context": recipe.context, "steps": recipe.steps}
     batches = corpus.Batches(parts, **shape, shares=shares, seed=recipe.seed)
-    looks = _validation(sources, validation, recipe) if recipe.validate_every else None
+    looks = _validation(sources, validation, recipe, heldout) if recipe.validate_every else None
     _run(model.to(device), batches, recipe, out, run, looks)
     loop.write_model(model.to("cpu"), out, tokenizer_files=TOKENIZER_FILES, version=version)
     run |= {"curve": _curve(out / "log.jsonl")}
@@ -172,7 +172,7 @@ def _books(sources, heldout):
     return corpus.books(sources) | {f"{corpus.HELD_OUT}, {part}": some for part, some in kept_out.items()}
 
 
-def _validation(sources, texts, recipe):
+def _validation(sources, texts, recipe, heldout=None):
     """Return a `Validation` on up to `VALIDATION_ROWS` stretches, spread evenly over the validation texts."""
     books = list(itertools.chain(*corpus.books(texts).values())) if texts else []
     books = books or corpus.books(sources).get(corpus.VALIDATION)
@@ -181,6 +181,15 @@ def _validation(sources, texts, recipe):
             f"validate_every={recipe.validate_every} needs texts to look at: put some into the corpus's folder "
             f"{corpus.VALIDATION!r}, or name them with --validation. They must not be those of the final measurement."
         )
+    looked_at = {checksums.digest(book.path): book.title for book in books}
+    for part, others in _books(sources, heldout).items():
+        for book in others if part != corpus.VALIDATION else ():
+            if checksums.digest(book.path) in looked_at:
+                use = "held out" if part.startswith(corpus.HELD_OUT) else "trained on"
+                raise ValueError(
+                    f"{book.title!r} is {use} and a validation text at once. What is looked at while a training runs "
+                    "helps to choose its weights, so take texts that are used for nothing else."
+                )
     ids = torch.from_numpy(corpus.encode((book.read() for book in books), BPE.mini())).long()
     if len(ids) <= recipe.context:
         raise ValueError(f"the validation texts have {len(ids):,} tokens, but a context is {recipe.context:,} and one.")
@@ -224,7 +233,8 @@ def _beginning(start, config, seed):
         )
     report = (MINI if start == "gpt2-mini" else Path(start)) / "training.json"
     runs = json.loads(report.read_text("utf8"))["runs"] if report.is_file() else []
-    return lm.scratch, runs, f"{lm.name} {lm.version}".strip()
+    model = lm.scratch.float()  # gpt2-mini answers in float64, but nothing is trained in it
+    return model, runs, f"{lm.name} {lm.version}".strip()
 
 
 def _last(out, plan, model, found, looks):

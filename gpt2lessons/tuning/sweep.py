@@ -127,7 +127,7 @@ def _prompts(lm, texts):
     """Return ids (B, T), padded on the left, and the mask (B, T), None where no prompt is longer than another."""
     once = {text: lm.encode(text)[0] for text in dict.fromkeys(texts)}
     length = max(map(len, once.values()))
-    ids = torch.zeros(len(texts), length, dtype=torch.long)
+    ids = next(iter(once.values())).new_zeros(len(texts), length)
     mask = torch.zeros_like(ids)
     for row, text in enumerate(texts):
         ids[row, length - len(once[text]) :] = once[text]
@@ -138,11 +138,11 @@ def _prompts(lm, texts):
 def _write(lm, settings, prompts, batch, number, max_new_tokens, seed, measures):
     """Generate one batch and measure its texts; return its rows."""
     names = dict.fromkeys(name for setting in settings for name in setting)
+    ids, mask = _prompts(lm, [prompts[prompt] for prompt, _, _ in batch])
     columns = {}
     for name in names:
         values = [settings[setting].get(name, OFF[name]) for _, _, setting in batch]
-        columns[name] = torch.tensor([OFF[name] if value is None else value for value in values])
-    ids, mask = _prompts(lm, [prompts[prompt] for prompt, _, _ in batch])
+        columns[name] = torch.tensor([OFF[name] if value is None else value for value in values], device=ids.device)
     stream = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     end = lm.tokenizer.eos_token_id
     g = generate(
@@ -152,7 +152,7 @@ def _write(lm, settings, prompts, batch, number, max_new_tokens, seed, measures)
         do_sample=True,
         attention_mask=mask,
         eos_token_id=end,
-        generator=torch.Generator().manual_seed(stream),
+        generator=torch.Generator("cpu").manual_seed(stream),
         **columns,
     )
     rows = []

@@ -1,5 +1,7 @@
 """The loop microscope: repeat any phrase and watch the model expect it more and more."""
 
+import math
+
 import ipywidgets
 import torch
 
@@ -59,8 +61,8 @@ class LoopMicroscope(Twin):
         names = "".join(f"<th {cell}>{token_html(t)}</th>" for t in tokens)
         rows = []
         for n, row in enumerate(log_probs.tolist(), 1):
-            mean = float(torch.tensor(row).mean().exp())
-            cells = "".join(_shaded(float(torch.tensor(x).exp())) for x in row)
+            mean = math.exp(sum(row) / len(row))
+            cells = "".join(_shaded(math.exp(x)) for x in row)
             bar = f'<span style="display:inline-block;height:.8em;width:{10 * mean:.2f}em;background:#D55E00"></span>'
             rows.append(f"<tr><td {cell}>{n}</td>{cells}<td {cell}>{sum(row):.1f}</td><td>{bar} {mean:.3f}</td></tr>")
         short = "" if len(log_probs) == self.repetitions.value else "<p>(more do not fit into the model's context)</p>"

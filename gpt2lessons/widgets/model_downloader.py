@@ -6,6 +6,7 @@ import time
 import ipywidgets
 import matplotlib.pyplot as plt
 
+from gpt2lessons.checksums import MINI
 from gpt2lessons.loading import hub
 from gpt2lessons.plots.style import COLOURS
 from gpt2lessons.widgets.base import Twin, escape
@@ -120,12 +121,14 @@ class ModelDownloader(Twin):
         """Return a figure: what each model of the family weighs."""
         fig, ax = plt.subplots(figsize=(8, 2.6))
         names = ["gpt2-mini", *_OFFERED]
-        sizes = [14, *(hub.FAMILY[name].megabytes for name in _OFFERED)]
+        bundled = (MINI / "model.safetensors").stat().st_size
+        sizes = [round(bundled / 1e6), *(hub.FAMILY[name].megabytes for name in _OFFERED)]
         ax.barh(names, sizes, color=[COLOURS["orange"], *[COLOURS["blue"]] * len(_OFFERED)])
         for y, (name, size) in enumerate(zip(names, sizes, strict=True)):
             note = "bundled" if name == "gpt2-mini" else f"{_count_parameters(name) / 1e6:,.0f} M parameters"
             ax.text(size + 20, y, f"{size:,} MB, {note}", va="center")
-        ax.set(xlabel="size on disk (MB)", xlim=(0, 1.6 * max(sizes)), title="The button fetches one of these")
+        ax.set(xlabel="size on disk (MB)", xlim=(0, 1.6 * max(sizes)))
+        ax.set_title("gpt2-mini is here; the button fetches one of the others")
         ax.invert_yaxis()
         return fig
 

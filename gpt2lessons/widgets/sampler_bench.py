@@ -146,13 +146,14 @@ class SamplerBench(Twin):
         ids, new, noise = self._ids(), [], self._noise(self.luck.value)
         while len(new) < self.new_tokens and self.lm.tokenizer.eos_token_id not in new:
             logits = self.process(self._walk((*ids, *new)))[-1][1][0]
-            new.append(int((logits.log_softmax(-1) + noise[len(new)]).argmax()))
+            new.append(int((logits.log_softmax(-1) + noise[len(new)].to(logits.device)).argmax()))
         return new
 
     def _noise(self, luck):
         if self._drawn[0] != luck:
             rows, columns = self.new_tokens, self.lm.model.config.vocab_size
-            uniform = torch.rand(rows, columns, dtype=torch.double, generator=torch.Generator().manual_seed(luck))
+            generator = torch.Generator("cpu").manual_seed(luck)
+            uniform = torch.rand(rows, columns, dtype=torch.double, generator=generator, device="cpu")
             self._drawn = (luck, -(-uniform.clamp(min=1e-300).log()).log())
         return self._drawn[1]
 
@@ -162,7 +163,7 @@ class SamplerBench(Twin):
             pairs = zip(self._cached, ids[:-1], strict=False)  # the last id is always computed
             self._cache.length = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
             with torch.inference_mode():
-                new = torch.tensor([ids[self._cache.length :]])
+                new = torch.tensor([ids[self._cache.length :]], device=self.lm.model.device)
                 logits = self.lm.scratch(new, cache=self._cache, last_only=True)[:, -1]
             self._cached = ids
             if len(self._known) >= _REMEMBERED:

@@ -3,6 +3,7 @@
 import ipywidgets
 import torch
 
+from gpt2lessons.adapters import device_of
 from gpt2lessons.decoding.generation import generate
 from gpt2lessons.plots.training import plot_watched, smooth
 from gpt2lessons.widgets.base import Twin, escape, token_html
@@ -35,7 +36,8 @@ class TrainingWatcher(Twin):
 
     def state(self):
         """Return ([(next token, probability)], sample) of the chosen step; ValueError if the prompt does not fit."""
-        model, ids = self.copies[self.step.value], self._encoded()
+        model = self.copies[self.step.value]
+        ids = self._encoded(model)
         room = model.config.n_positions - ids.shape[1]
         if room < 1:
             raise ValueError(
@@ -46,14 +48,14 @@ class TrainingWatcher(Twin):
             probs = model(ids, last_only=True)[0, -1].softmax(-1)
         best = probs.topk(min(SHOWN, len(probs)))
         top = [(self.bpe.decode([i]), p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator("cpu").manual_seed(0)
         drawn = generate(model, ids, max_new_tokens=min(self.new_tokens, room), do_sample=True, generator=generator)
         return top, self.bpe.decode(drawn.new_tokens[0].tolist())
 
-    def _encoded(self):
+    def _encoded(self, model):
         if not self.prompt.value:
             raise ValueError("Type a prompt, at least one character.")
-        return torch.as_tensor(self.bpe.encode(self.prompt.value)).reshape(1, -1)
+        return torch.as_tensor(self.bpe.encode(self.prompt.value), device=device_of(model)).reshape(1, -1)
 
     def render(self):
         """Return the curve, the sample and the table of next tokens as HTML."""

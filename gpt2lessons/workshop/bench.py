@@ -174,7 +174,7 @@ def peak_so_far():
     """Return the most memory in bytes that this process has held so far."""
     status = Path("/proc/self/status")
     if status.exists():  # getrusage would count what the parent process held when it started this one
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text("utf8"))[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

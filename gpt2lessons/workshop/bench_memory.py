@@ -66,7 +66,7 @@ def run(model="gpt2-mini", *, lessons=None, cell_seconds=CELL_SECONDS):
     with tempfile.TemporaryDirectory() as folder:
         if model == STAND_IN:
             write_stand_in(Path(folder))
-        for path in lessons or notebooks.lessons():
+        for path in lessons or notebooks.everything():
             place = folder if model == STAND_IN else model
             peak, failed = peak_of_lesson(path, place, cell_seconds=cell_seconds)
             above += peak > limit

@@ -4,6 +4,7 @@ It looks with Python's own library alone, so that it can also speak where nothin
 """
 
 import importlib
+import importlib.machinery
 import importlib.metadata
 import os
 import platform
@@ -14,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt2lessons import checksums
+from gpt2lessons import __version__, checksums
 from gpt2lessons.checksums import ASSETS, MINI
 from gpt2lessons.loading import hub
 
@@ -42,7 +43,7 @@ def examine():
     """Return the `Finding`s: Python, every package the course needs, memory, disk, the bundled files, GPT-2."""
     if not _python().good:
         return [_python()]  # what follows would fail
-    return [_python(), *_packages(), *_imports(), _memory(), _disk(), *_bundled_files(), *_family()]
+    return [_python(), _place(), *_packages(), *_imports(), _memory(), _disk(), *_bundled_files(), *_family()]
 
 
 def report():
@@ -62,6 +63,22 @@ def _python():
     if sys.version_info >= OLDEST:
         return Finding(True, what)
     return Finding(False, f"{what}, but 3.11 or newer is needed", "install a newer Python, and the course with it")
+
+
+def _place():
+    """Where the course was found, and whether a notebook in this folder would find the same."""
+    here = Path(__file__).parents[1]
+    what = f"gpt2lessons {__version__} found in {here}"
+    found = importlib.machinery.PathFinder.find_spec("gpt2lessons", [os.getcwd(), *sys.path])
+    if found is not None and found.origin is None:
+        folder = next(iter(found.submodule_search_locations))
+        what = f"in this folder Python takes {folder} for the course, which is in {here}"
+        place = PROJECT.parent if PROJECT.is_file() else here.parent
+        mend = f"work in another folder, {place} for example, or rename that one"
+        return Finding(False, what, mend)
+    if found is not None and Path(found.origin).resolve().parent != here.resolve():
+        return Finding(True, f"{what}; in this folder notebooks import {Path(found.origin).parent}")
+    return Finding(True, what)
 
 
 def _packages():
@@ -127,7 +144,7 @@ def _memory():
     known = []
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         known.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    known += [int(text) for path in _GROUPS if path.is_file() and (text := path.read_text().strip()).isdigit()]
+    known += [int(text) for path in _GROUPS if path.is_file() and (text := path.read_text("utf8").strip()).isdigit()]
     if not known:
         return Finding(True, f"{cores}, memory unknown on this system (the lessons need 1 GB)")
     what = f"{cores}, {min(known) / 1e9:.1f} GB of memory"

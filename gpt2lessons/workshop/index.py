@@ -1,4 +1,4 @@
-"""What is derived: README's badges, table of lessons and picture, COVERAGE.md's last column, each lesson's way in.
+"""What is derived: README's badges, tables and picture, COVERAGE.md's last column, the glossary, each lesson's way in.
 
 `python -m gpt2lessons index` writes them; tests fail when they are out of date.
 """
@@ -7,7 +7,7 @@ import base64
 import json
 import re
 
-from gpt2lessons.workshop import launch, notebooks
+from gpt2lessons.workshop import glossary, launch, notebooks
 from gpt2lessons.workshop.notebooks import ROOT
 
 README, COVERAGE, PICTURE = ROOT / "README.md", ROOT / "COVERAGE.md", ROOT / "README.png"
@@ -33,12 +33,20 @@ def question_and_minutes(path):
 
 def readme():
     """Return the text of README.md with its badges and its table of lessons written anew."""
-    rows = ["| lesson | the question it answers | minutes |", "|---|---|---|"]
-    for path in notebooks.lessons():
-        question, minutes = question_and_minutes(path)
-        rows.append(f"| [{path.stem}](notebooks/{path.name}) | {question} | {minutes} |")
-    text = _filled(README.read_text("utf8"), "lessons", "\n".join(rows))
+    tables = _table("lesson", notebooks.lessons())
+    if notebooks.deeper():
+        tables += ["", "To go deeper, when you like; no lesson needs them:", ""]
+        tables += _table("notebook", notebooks.deeper())
+    text = _filled(README.read_text("utf8"), "lessons", "\n".join(tables))
     return _filled(text, "badges", launch.badges(notebooks.lessons()[0].name))
+
+
+def _table(heading, paths):
+    rows = [f"| {heading} | the question it answers | minutes |", "|---|---|---|"]
+    for path in paths:
+        question, minutes = question_and_minutes(path)
+        rows.append(f"| [{path.stem}](notebooks/{notebooks.name_of(path)}.ipynb) | {question} | {minutes} |")
+    return rows
 
 
 def _filled(text, name, content):
@@ -49,7 +57,7 @@ def _filled(text, name, content):
 
 def lesson(path):
     """Return the text of a lesson's file with its links and its installing cell written anew."""
-    return notebooks.as_text(launch.equip(json.loads(path.read_text("utf8")), path.name))
+    return notebooks.as_text(launch.equip(json.loads(path.read_text("utf8")), f"{notebooks.name_of(path)}.ipynb"))
 
 
 def picture():
@@ -60,12 +68,13 @@ def picture():
 
 
 def tagged():
-    """Return {id: {lesson number: [cell ids]}} from the tags of all lessons' cells."""
+    """Return {id: {lesson number or name of a deeper notebook: [cell ids]}} from the tags of all cells."""
     found = {}
-    for path in notebooks.lessons():
+    for path in notebooks.everything():
+        place = path.name[:2] if path in notebooks.lessons() else notebooks.name_of(path)
         for cell in cells(path):
             for tag in filter(_TAG.fullmatch, cell["metadata"].get("tags", [])):
-                found.setdefault(tag, {}).setdefault(path.name[:2], []).append(cell["id"])
+                found.setdefault(tag, {}).setdefault(place, []).append(cell["id"])
     return found
 
 
@@ -88,13 +97,14 @@ def coverage():
 
 def write():
     """Write all of it; a file that is right already is not touched."""
-    for path in notebooks.lessons():
+    for path in notebooks.everything():
         _renew(path, lesson(path).encode("utf8"))
     _renew(README, readme().encode("utf8"))
+    _renew(glossary.path(), glossary.text().encode("utf8"))
     _renew(COVERAGE, coverage().encode("utf8"))
     _renew(PICTURE, picture())
 
 
 def _renew(path, content):
-    if path.read_bytes() != content:
+    if not path.exists() or path.read_bytes() != content:
         path.write_bytes(content)

@@ -104,13 +104,18 @@ def _write_kernel(folder, path, user, model):
 
 
 def opened_alone(notebook, lesson, user):
-    """Return `notebook` (a dict; `lesson` is its file name) for Kaggle: with the installing cell, links lead there."""
+    """Return `notebook` (a dict; `lesson` is its file name) for Kaggle: with the installing cell, links lead there.
+
+    What of the course is not published on Kaggle is linked where it lies on GitHub.
+    """
     address = {path.name: f"https://www.kaggle.com/code/{user}/{_slug(path)}" for path in notebooks.lessons()}
+    elsewhere = [*map(notebooks.name_of, notebooks.deeper()), "glossary"]
+    address |= {f"{name}.ipynb": launch.page(f"{name}.ipynb") for name in elsewhere}
     cells = [dict(cell) for cell in launch.equip(notebook, lesson)["cells"]]
     for cell in cells:
         if cell["cell_type"] == "markdown":
             source = "".join(cell["source"])
-            cell["source"] = re.sub(r"(?<=\]\()([\w.]+\.ipynb)", lambda m: address.get(m[1], m[1]), source)
+            cell["source"] = re.sub(r"(?<=\]\()([\w./]+\.ipynb)", lambda m: address.get(m[1], m[1]), source)
     return notebook | {"cells": cells}
 
 

@@ -11,11 +11,13 @@ BRANCH = "main"
 KAGGLE_INPUT = "/kaggle/input"
 LINKS_ID, CELL_ID = "launch", "install"
 
+# A folder named gpt2lessons, a clone in the working folder for example, is found as a package without origin: such a
+# "namespace package" is empty. It may even be imported already; once the course is installed, that wins.
 _CELL = """\
 # Installs the course where it is missing, on Colab or Kaggle for example.
 import importlib.util
 
-if importlib.util.find_spec("gpt2lessons") is None:
+if getattr(importlib.util.find_spec("gpt2lessons"), "origin", None) is None:
     import glob
     import os
     import subprocess
@@ -29,24 +31,30 @@ if importlib.util.find_spec("gpt2lessons") is None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError("the course could not be installed. pip says:\\n" + done.stderr.strip())
+    sys.modules.pop("gpt2lessons", None)
     importlib.invalidate_caches()"""
 
 
+def page(lesson):
+    """Return the address of a notebook's page on GitHub; `lesson` is its file below notebooks/."""
+    return f"https://github.com/{REPOSITORY}/blob/{BRANCH}/notebooks/{lesson}"
+
+
 def places(lesson):
-    """Return {name: (address, picture)} of the services that open a lesson; `lesson` is its file name."""
+    """Return {name: (address, picture)} of the services that open a lesson; `lesson` is its file below notebooks/."""
     path = f"notebooks/{lesson}"
-    blob = f"github/{REPOSITORY}/blob/{BRANCH}/{path}"
+    blob = page(lesson).removeprefix("https://")
     return {
         "Binder": (
             f"https://mybinder.org/v2/gh/{REPOSITORY}/{BRANCH}?labpath={quote(path, safe='')}",
             "https://mybinder.org/badge_logo.svg",
         ),
         "Colab": (
-            f"https://colab.research.google.com/{blob}",
+            f"https://colab.research.google.com/{blob.replace('github.com', 'github', 1)}",
             "https://colab.research.google.com/assets/colab-badge.svg",
         ),
         "Kaggle": (
-            f"https://kaggle.com/kernels/welcome?src=https://{blob.replace('github', 'github.com', 1)}",
+            f"https://kaggle.com/kernels/welcome?src=https://{blob}",
             "https://kaggle.com/static/images/open-in-kaggle.svg",
         ),
     }
@@ -71,8 +79,9 @@ def first_cell():
 
 
 def equip(notebook, lesson):
-    """Return `notebook` (a dict; `lesson` is its file name) with its links and its installing cell behind the title.
+    """Return `notebook` (a dict) with its links and its installing cell behind the title.
 
+    `lesson` is its file below notebooks/, "03_next_token.ipynb" or "deeper/post_ln.ipynb".
     Where that cell is new, the counts of the cells behind it go up by one, as if it had been run: it prints nothing.
     """
     title, *others = notebook["cells"]

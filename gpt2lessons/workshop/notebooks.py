@@ -5,6 +5,7 @@
 
 import ast
 import builtins
+import copy
 import json
 import os
 import re
@@ -14,6 +15,19 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 MAX_LINES, MEDIAN_LINES, MAX_BYTES = 20, 5, 1_000_000
+# What JupyterLab writes when it opens a notebook. If it finds anything else there, it calls the notebook modified;
+# so it does under another version of Python, on which the outputs do not depend.
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {
+    "codemirror_mode": {"name": "ipython", "version": 3},
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+    "version": "3.11.7",
+}
+HELP_ID = re.compile(r"ex\d+-help")
 REUSABLE = {"_", "fig", "ax", "axes"}
 _MACHINE_PATH = re.compile(r"/(?:home|root|work|tmp|Users|opt|kaggle/working)/")
 
@@ -21,6 +35,21 @@ _MACHINE_PATH = re.compile(r"/(?:home|root|work|tmp|Users|opt|kaggle/working)/")
 def lessons():
     """Return the paths of the numbered notebooks, in order."""
     return sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+
+
+def deeper():
+    """Return the paths of the optional notebooks, in the order of their names."""
+    return sorted((FOLDER / "deeper").glob("*.ipynb"))
+
+
+def everything():
+    """Return the paths of all notebooks with code: the lessons, then the optional ones."""
+    return lessons() + deeper()
+
+
+def name_of(path):
+    """Return a notebook's name within the course: "03_next_token" or "deeper/post_ln"."""
+    return path.relative_to(FOLDER).with_suffix("").as_posix()
 
 
 def execute(path, *, model="gpt2-mini", write=True):
@@ -40,13 +69,20 @@ def execute(path, *, model="gpt2-mini", write=True):
 
 
 def clean(notebook):
-    """Return `notebook` without widget state, timestamps and machine details; outputs and counts stay."""
+    """Return `notebook` without widget state, timestamps and machine details; outputs and counts stay.
+
+    Help for exercises becomes read-only; kernel and language are written as JupyterLab would.
+    """
     import nbformat
     from nbstripout import strip_output
 
-    extra = ["metadata.widgets", "metadata.language_info", "cell.metadata.execution"]
+    extra = ["metadata.widgets", "cell.metadata.execution"]
     notebook = strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=extra)
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["kernelspec"] = copy.deepcopy(KERNEL)
+    notebook.metadata["language_info"] = copy.deepcopy(LANGUAGE)
+    for cell in notebook.cells:
+        if HELP_ID.fullmatch(cell.get("id", "")):
+            cell.metadata["editable"] = False
     for cell in code_cells(notebook):
         cell.outputs = _merge_streams(cell.outputs)
     nbformat.validate(notebook)

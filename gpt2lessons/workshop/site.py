@@ -8,7 +8,7 @@ import itertools
 import re
 from xml.etree import ElementTree
 
-from gpt2lessons.workshop import index, launch, notebooks
+from gpt2lessons.workshop import glossary, index, launch, notebooks
 
 MAX_BYTES = 3_000_000
 TITLE = "How GPT-2 writes text"
@@ -29,22 +29,35 @@ _LOADS = re.compile(
 
 
 def write(folder):
-    """Write one page per lesson and an `index.html` into `folder` (a Path, made if need be); return their paths.
+    """Write one page per notebook and an `index.html` into `folder` (a Path, made if need be); return their paths.
+
+    Optional notebooks go to its folder `deeper`, as they lie beside the lessons.
 
     Raises `ValueError` if a page would be larger than `MAX_BYTES` or would load something from the network, and
     `ModuleNotFoundError` with the command that mends it if the extra `site` is not installed.
     """
     exporter = _exporter()
-    folder.mkdir(parents=True, exist_ok=True)
     lessons, written = notebooks.lessons(), []
-    for number, path in enumerate(lessons):
+    names = [notebooks.name_of(path) for path in _pages()]
+    for name, path in zip(names, _pages(), strict=True):
         body, _ = exporter.from_notebook_node(_to_read(path))
-        before = lessons[number - 1] if number else None
-        after = lessons[number + 1] if number + 1 < len(lessons) else None
-        page = _navigated(_linked(_without_scripts(body), lessons), path, before, after)
-        written.append(_keep(folder / f"{path.stem}.html", page))
-    written.append(_keep(folder / "index.html", _contents(lessons)))
+        before, after = _neighbours(path, lessons)
+        page = _navigated(_linked(_without_scripts(body), names), path, before, after)
+        written.append(_keep(folder / f"{name}.html", page))
+    written.append(_keep(folder / "index.html", _contents()))
     return written
+
+
+def _pages():
+    """Return the paths of all notebooks that become pages."""
+    return notebooks.everything() + [path for path in [glossary.path()] if path.exists()]
+
+
+def _neighbours(path, lessons):
+    """Return the lessons before and behind the one at `path`; None where there is none, or for another notebook."""
+    place = lessons.index(path) if path in lessons else None
+    before = lessons[place - 1] if place else None
+    return before, None if place is None or place + 1 == len(lessons) else lessons[place + 1]
 
 
 def _to_read(path):
@@ -120,21 +133,22 @@ def _without_scripts(page):
     return re.sub(r"<script\b[^>]*>.*?</script>", "", page, flags=re.S)
 
 
-def _linked(page, lessons):
+def _linked(page, names):
     """Return `page` with links to other notebooks turned into links to their pages."""
-    known = "|".join(re.escape(path.stem) for path in lessons)
-    return re.sub(rf'href="(?:\./)?({known})\.ipynb(#[^"]*)?"', r'href="\1.html\2"', page)
+    known = "|".join(re.escape(name) for name in {*names, *(name.rpartition("/")[2] for name in names)})
+    return re.sub(rf'href="(?:\./)?((?:\.\./)?(?:{known}))\.ipynb(#[^"]*)?"', r'href="\1.html\2"', page)
 
 
 def _navigated(page, path, before, after):
     """Return `page` with its own title, and links to the neighbours above and below."""
-    links = ['<a href="index.html">All lessons</a>']
+    links = [f'<a href="{"../" * notebooks.name_of(path).count("/")}index.html">All lessons</a>']
     for relation, arrow, other in (("prev", "← {}", before), ("next", "{} →", after)):
         if other is not None:
             text = html.escape(arrow.format(index.question_and_minutes(other)[0]))
             links.insert(0 if relation == "prev" else 2, f'<a rel="{relation}" href="{other.stem}.html">{text}</a>')
     bar = f'<nav class="course" aria-label="Lessons">{"".join(links)}</nav>'
-    title = html.escape(f"{index.question_and_minutes(path)[0]} · {TITLE}")
+    title = glossary.TITLE if path == glossary.path() else index.question_and_minutes(path)[0]
+    title = html.escape(f"{title} · {TITLE}")
     page = re.sub(r"<title>.*?</title>", lambda _: f"<title>{title}</title>", page, count=1, flags=re.S)
     page = page.replace("</head>", f"{_STYLE}</head>", 1)
     page = re.sub(r"<body[^>]*>", lambda match: match[0] + bar, page, count=1)
@@ -142,20 +156,30 @@ def _navigated(page, path, before, after):
     return f"{head}{bar}{end}{tail}"
 
 
-def _contents(lessons):
-    rows = []
-    for path in lessons:
-        question, minutes = index.question_and_minutes(path)
-        link = f'<a href="{path.stem}.html">{html.escape(question)}</a>'
-        rows.append(f"<tr><td>{path.name[:2]}</td><td>{link}</td><td>{minutes}</td></tr>")
-    head = "<tr><th>lesson</th><th>the question it answers</th><th>minutes</th></tr>"
+def _contents():
+    """Return the page that leads to all others."""
+    tables = [_table("lesson", notebooks.lessons())]
+    if notebooks.deeper():
+        tables += ["<h2>To go deeper, when you like</h2>", _table("notebook", notebooks.deeper())]
+    if glossary.path().exists():
+        tables.append(f'<p><a href="{glossary.path().stem}.html">{glossary.TITLE}</a></p>')
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">{_STYLE}</head>'
         f'<body class="course"><main><h1>{TITLE}</h1><p>The lessons of gpt2lessons with their outputs, to read. '
         "Exercises and widgets need the course itself: its README says how to start it.</p>"
-        f"<table>{head}{''.join(rows)}</table></main></body></html>"
+        f"{''.join(tables)}</main></body></html>"
     )
+
+
+def _table(heading, paths):
+    rows = [f"<tr><th>{heading}</th><th>the question it answers</th><th>minutes</th></tr>"]
+    for path in paths:
+        question, minutes = index.question_and_minutes(path)
+        link = f'<a href="{notebooks.name_of(path)}.html">{html.escape(question)}</a>'
+        number = path.name[:2] if heading == "lesson" else path.stem.replace("_", " ")
+        rows.append(f"<tr><td>{number}</td><td>{link}</td><td>{minutes}</td></tr>")
+    return f"<table>{''.join(rows)}</table>"
 
 
 def _keep(path, page):
@@ -164,5 +188,6 @@ def _keep(path, page):
         raise ValueError(f"{path.name} would have {size:,} bytes, at most {MAX_BYTES:,} are allowed: use fewer figures")
     if match := _LOADS.search(page):
         raise ValueError(f"{path.name} would load something from the network: {match[0]:.200}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, "utf8")
     return path

@@ -74,7 +74,7 @@ def lab(tmp_path_factory):
     for name, values in SETTINGS.items():
         path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values))
+        path.write_text(json.dumps(values), "utf8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -84,13 +84,13 @@ def lab(tmp_path_factory):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
     command += ["--IdentityProvider.token=", "--ServerApp.password=", f"--ServerApp.root_dir={folder / 'lessons'}"]
     command += ["--ServerApp.disable_check_xsrf=True"]  # so that a test may end kernels
-    log = (folder / "log").open("w")
+    log = (folder / "log").open("w", encoding="utf8")
     server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + 300
         while not _answers(f"http://127.0.0.1:{port}/api"):
             if server.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"JupyterLab did not start:\n{(folder / 'log').read_text()[-2000:]}")
+                pytest.fail(f"JupyterLab did not start:\n{(folder / 'log').read_text('utf8')[-2000:]}")
             time.sleep(0.3)
         yield f"http://127.0.0.1:{port}", folder / "lessons"
     finally:

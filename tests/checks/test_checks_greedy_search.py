@@ -1,8 +1,5 @@
 """The checks of lesson 04: right answers of another make, and wrong ones with the diagnosis that each must get."""
 
-import itertools
-import math
-
 import pytest
 import torch
 
@@ -56,36 +53,6 @@ def whole_ngram(prompt, new, n):
     return by_dictionary(prompt, new, n + 1)
 
 
-def price(kind):
-    def answer(logits, banned):
-        left = logits.clone()
-        left[list(banned)] = -torch.inf
-        a, b = logits.argmax(), left.argmax()
-        p, log_p = logits.softmax(-1), logits.log_softmax(-1)
-        return {
-            "right": log_p[a] - log_p[b],
-            "odds": (p[a] / p[b]).log(),
-            "probabilities": p[a] - p[b],
-            "bits": (log_p[a] - log_p[b]) / math.log(2),
-            "sign": log_p[b] - log_p[a],
-            "renormalised": log_p[a] - left.log_softmax(-1)[b],
-            "surprisal": -log_p[b],
-            "ratio": p[a] / p[b],
-            "always the second": (lambda v: v[0] - v[1])(logits.sort(descending=True).values),
-            "none": None,
-        }[kind]
-
-    return answer
-
-
-def fixed_pair(logits, banned):
-    """Compares the most probable banned token with the best other one, whether it was the favourite or not."""
-    if not banned:
-        return 0.0
-    others = [i for i in range(len(logits)) if i not in banned]
-    return (logits[list(banned)].max() - logits[others].max()).item()
-
-
 def penalty(
     *, divide_all=False, per_occurrence=False, everything=False, subtract=False, multiply_all=False, skip=False
 ):
@@ -117,42 +84,6 @@ def penalty_in_place(logits, ids, theta):
     return logits
 
 
-def all_paths(score, best=max):
-    def answer(model, prompt, length):
-        vocabulary = model(prompt).shape[-1]
-
-        def total(path):
-            ids = torch.cat([prompt, torch.tensor([path])], 1)
-            rows = model(ids).softmax(-1)[0, prompt.shape[1] - 1 : -1]
-            return score(rows.gather(1, torch.tensor(path)[:, None])[:, 0])
-
-        return list(best(itertools.product(range(vocabulary), repeat=length), key=total))
-
-    return answer
-
-
-def best_by_recursion(model, prompt, length):
-    def best(ids, left):
-        if left == 0:
-            return 0.0, []
-        log_probs = model(ids)[0, -1].log_softmax(-1).tolist()
-        options = []
-        for token, here in enumerate(log_probs):
-            if here > -math.inf:
-                after, path = best(torch.cat([ids, torch.tensor([[token]])], 1), left - 1)
-                options.append((here + after, [token, *path]))
-        return max(options)
-
-    return best(prompt, length)[1]
-
-
-def greedy(model, prompt, length):
-    ids = prompt
-    for _ in range(length):
-        ids = torch.cat([ids, model(ids)[:, -1].argmax(-1, keepdim=True)], 1)
-    return ids[0, prompt.shape[1] :].tolist()
-
-
 def loop_by_shift(ids):
     for p in range(1, len(ids) // 3 + 1):
         end = ids[len(ids) - 3 * p :]
@@ -182,9 +113,7 @@ def loop(*, times=3, longest=False, anywhere=False, one_id=False, count=False, r
 
 RIGHT = {
     "banned_tokens": [by_dictionary],
-    "price_of_ban": [price("right"), price("odds")],
     "penalize": [penalty_vectorised],
-    "best_path": [best_by_recursion, all_paths(torch.prod)],
     "loop_length": [loop_by_shift],
 }
 
@@ -200,17 +129,6 @@ WRONG = {
         "list": (lambda *a: list(by_dictionary(*a)), "should be a set"),
         "nothing": (lambda *a: None, "is None"),
     },
-    "price_of_ban": {
-        "probabilities": (price("probabilities"), "difference of probabilities"),
-        "bits": (price("bits"), "in bits"),
-        "sign": (price("sign"), "sign is wrong"),
-        "renormalised": (price("renormalised"), "renormalised"),
-        "surprisal": (price("surprisal"), "surprisal of the substitute"),
-        "ratio": (price("ratio"), "ratio"),
-        "always the second": (price("always the second"), "favourite is not"),
-        "negative if not the favourite": (fixed_pair, "favourite is not"),
-        "forgot return": (price("none"), "is None"),
-    },
     "penalize": {
         "divides all": (penalty(divide_all=True), "negative logit was divided"),
         "per occurrence": (penalty(per_occurrence=True), "penalised twice"),
@@ -220,15 +138,6 @@ WRONG = {
         "skips negative": (penalty(skip=True), "left as it is"),
         "in place": (penalty_in_place, "changed the tensor"),
         "unchanged": (lambda z, ids, t: z.clone(), "nothing changed"),
-    },
-    "best_path": {
-        "greedy": (greedy, "greedy's path"),
-        "sum": (all_paths(torch.sum), "added"),
-        "least": (all_paths(torch.prod, min), "none is less probable"),
-        "last factor": (all_paths(lambda p: p[-1].item()), "is possible."),
-        "prompt": (lambda m, p, n: p[0].tolist() + best_by_recursion(m, p, n), "prompt is part"),
-        "tensor": (lambda m, p, n: torch.tensor(best_by_recursion(m, p, n)), "should be a list"),
-        "too short": (lambda m, p, n: best_by_recursion(m, p, n)[:-1], "ids came back"),
     },
     "loop_length": {
         "twice": (loop(times=2), "only twice"),

@@ -80,20 +80,104 @@ def prompt_lost(model, ids, max_new_tokens, eos):
     return separately(model, ids, max_new_tokens, eos)[:, ids.shape[1] :]
 
 
-def in_place(logits, *rest):
+def in_place(logits):
     logits -= logits.amax(-1, keepdim=True)
-    return (logits / (rest[0] if rest else 1)).softmax(-1)
+    return logits.exp() / logits.exp().sum(-1, keepdim=True)
+
+
+def shifted(shift):
+    """Softmax with `shift(logits)` taken off first."""
+
+    def answer(logits):
+        powers = (logits - shift(logits)).exp()
+        return powers / powers.sum(-1, keepdim=True)
+
+    return answer
+
+
+def masked_by_product(logits):
+    powers = (logits - logits.amax(-1, keepdim=True)).exp() + 0 * logits  # 0 · −∞ is nan
+    return powers / powers.sum(-1, keepdim=True)
+
+
+def by_hand(logits):
+    return torch.tensor(
+        [[math.exp(z - max(row)) / sum(math.exp(y - max(row)) for y in row) for z in row] for row in logits.tolist()]
+    )
+
+
+def looped(
+    *, row=-1, grow=True, whole=False, newest=False, offset=0, prompt_counts=False, shape=None, before=None,
+    own_rule=False, in_place=False, left=False, keep=True,
+):  # fmt: skip
+    """The loop, with one mistake per argument."""
+
+    def answer(model, ids, n, choose):
+        text, new = ids, []
+        steps = n - ids.shape[1] if prompt_counts else n + offset if n else 0
+        for _ in range(steps):
+            rows = model(text) if whole else model(text)[:, row]
+            rows = before(rows) if before else rows
+            tokens = rows.argmax(-1) if own_rule else choose(rows)
+            new.append(tokens)
+            column = tokens[:, None]
+            if newest:
+                text = column
+            elif grow:
+                text = torch.cat([column, text] if left else [text, column], 1)
+        if in_place:
+            ids += 0 * ids + 1
+        added = torch.stack(new, 1) if new else ids[:, :0]
+        if shape == "new":
+            return added
+        if shape == "list":
+            return torch.cat([ids, added], 1).tolist()
+        if shape == "none":
+            return None
+        return text if grow and not newest else torch.cat([ids, added], 1)
+
+    return answer
+
+
+def never_asks(model, ids, n, choose):
+    for _ in range(n):
+        tokens = choose(torch.zeros(len(ids), 5))
+        ids = torch.cat([ids, tokens[:, None]], 1)
+    return ids
+
+
+def each_text_alone(model, ids, n, choose):
+    return torch.cat([looped()(model, row[None], n, choose) for row in ids])
+
+
+def with_list(model, ids, n, choose):
+    """A right answer of another make: columns in a list."""
+    columns = list(ids.unbind(1))
+    while len(columns) < ids.shape[1] + n:
+        columns.append(choose(model(torch.stack(columns, 1)).select(1, -1)))
+    return torch.stack(columns, 1)
+
+
+def by_product(model, prompt, new):
+    ids = torch.cat([prompt, new], 1)
+    rows = model(ids)[0, prompt.shape[1] - 1 : -1].softmax(-1)
+    return rows.gather(1, new[0, :, None]).prod().log()
+
+
+def only_the_newest(model, prompt, new):
+    """Each new token given the prompt's last token and the new ones alone."""
+    return token_by_token(model, prompt[:, -1:], new)
 
 
 RIGHT = {
-    "softmax": [lambda z: (z - z.logsumexp(-1, keepdim=True)).exp(), lambda z: torch.stack([r.softmax(0) for r in z])],
+    "softmax": [shifted(lambda z: z.amax(-1, keepdim=True)), by_hand],
+    "loop": [looped(), with_list],
     "entropy": [
         lambda p: torch.special.entr(p).sum(),
         lambda p: -sum(x * math.log(x) for x in p.tolist() if x),
         lambda p: -(p.clamp(min=1e-30).log() * p).sum().item(),
     ],
     "continuation_log_prob": [token_by_token],
-    "temperature": [lambda z, t: (q := z.softmax(-1) ** (1 / t)) / q.sum()],
     "write_until_end": [separately, write()],
 }
 
@@ -106,10 +190,35 @@ WRONG = {
         "base 2": (lambda z: (q := 2**z) / q.sum(-1, keepdim=True), "base 2"),
         "not divided": (lambda z: z.exp(), "not divided"),
         "overflow": (lambda z: z.exp() / z.exp().sum(-1, keepdim=True), "nan or inf"),
-        "one shift": (lambda z: (q := (z - z.max()).exp()) / q.sum(-1, keepdim=True), "nan or inf"),
+        "one shift": (shifted(torch.max), "beside one"),
+        "only large": (shifted(lambda z: z.amax(-1, keepdim=True).clamp(min=0)), "near −1000"),
+        "infinite": (masked_by_product, "logit of −∞"),
+        "clamped": (lambda z: (q := z.clamp(-80, 80).exp()) / q.sum(-1, keepdim=True), "1000 and −1000"),
+        "ready made": (lambda z: z.softmax(-1), "softmax did the work"),
+        "ready made function": (lambda z: torch.nn.functional.log_softmax(z, -1).exp(), "log_softmax did the work"),
         "in place": (in_place, "changed the tensor"),
         "one row": (lambda z: z.softmax(-1)[0], "should have shape"),
         "forgot return": (lambda z: None, "is None"),
+    },
+    "loop": {
+        "first row": (looped(row=0), "row of the first position"),
+        "last but one": (looped(row=-2), "last row but one"),
+        "all rows": (looped(whole=True), "not (B, V)"),
+        "probabilities": (looped(before=lambda z: z.softmax(-1)), "was given probabilities"),
+        "log-probabilities": (looped(before=lambda z: z.log_softmax(-1)), "was given log-probabilities"),
+        "halved": (looped(before=lambda z: z / 2), "not given the model's logits"),
+        "same text again": (looped(grow=False), "at every step"),
+        "newest alone": (looped(newest=True), "at the second step"),
+        "own rule": (looped(own_rule=True), "never calls choose"),
+        "one too many": (looped(offset=1), "5 new tokens came"),
+        "prompt counts": (looped(prompt_counts=True), "1 new tokens came|1 new token came"),
+        "new tokens only": (looped(shape="new"), "only the new tokens"),
+        "list": (looped(shape="list"), "should be a tensor"),
+        "forgot return": (looped(shape="none"), "is None"),
+        "in place": (looped(in_place=True), "changed the input_ids"),
+        "to the left": (looped(left=True), "do not begin with their prompts"),
+        "no model": (never_asks, "never asks the model"),
+        "one text at a time": (each_text_alone, "not (B, V) ="),
     },
     "entropy": {
         "bits": (lambda p: torch.special.entr(p).sum() / math.log(2), "in bits"),
@@ -137,16 +246,8 @@ WRONG = {
             "first new token is left out",
         ),
         "wrong axis": (with_positions, "log-probability of three tokens should be"),
-    },
-    "temperature": {
-        "renormalised": (lambda z, t: (q := z.softmax(-1) / t) / q.sum(), "renormalising undid it"),
-        "probabilities": (lambda z, t: z.softmax(-1) / t, "probabilities were divided by"),
-        "multiplied": (lambda z, t: (z * t).softmax(-1), "multiplies"),
-        "twice": (lambda z, t: (z.softmax(-1) / t).softmax(-1), "applied twice"),
-        "logits": (lambda z, t: z / t, "logits still"),
-        "ignored": (lambda z, t: z.softmax(-1), "renormalising undid it"),
-        "constant": (lambda z, t: (z / 0.5).softmax(-1), "at temperature 1.0"),
-        "in place": (in_place, "changed the tensor"),
+        "product first": (by_product, "1000 tokens"),
+        "short memory": (only_the_newest, "with a small GPT-2"),
     },
     "write_until_end": {
         "any": (write(stop="any"), "as soon as the first text ended"),

@@ -60,13 +60,6 @@ def no_end(next_token, ids, n):
         out.append(next_token(out))
 
 
-# megabytes
-
-
-def by_bytes(n_parameters, bits):
-    return n_parameters * (bits / 8) * 1e-6
-
-
 # pieces
 
 
@@ -78,7 +71,7 @@ def with_map(encode, decode, text):
     ("check", "answer"),
     [
         (start.continue_text, loop_with_while),
-        (start.weight_megabytes, by_bytes),
+        (start.make_it_say, "Jack climbed the beanstalk and met a terrible"),
         (start.pieces, with_map),
     ],
 )
@@ -97,17 +90,12 @@ WRONG = [
     (start.continue_text, a_number, "should be given a list"),
     (start.continue_text, no_end, "does not end"),
     (start.continue_text, lambda next_token, ids, n: None, "changed|called next_token 0 times"),
-    (start.weight_megabytes, lambda n, bits: n * bits / 1e6, "counts bits"),
-    (start.weight_megabytes, lambda n, bits: n * bits / 8 / 1024**2, "mebibytes"),
-    (start.weight_megabytes, lambda n, bits: n * bits / 8, "is in bytes"),
-    (start.weight_megabytes, lambda n, bits: n * bits / 8e3, "kilobytes"),
-    (start.weight_megabytes, lambda n, bits: n * bits / 8e9, "gigabytes"),
-    (start.weight_megabytes, lambda n, bits: n / 1e6, "counts the parameters"),
-    (start.weight_megabytes, lambda n, bits: n * 4 / 1e6, "takes 32 bits"),
-    (start.weight_megabytes, lambda n, bits: n * 2 / 1e6, "takes 16 bits"),
-    (start.weight_megabytes, lambda n, bits: round(n * bits / 8e6), "rounded"),
-    (start.weight_megabytes, lambda n, bits: f"{n * bits / 8e6} MB", "should be a number, but is a str"),
-    (start.weight_megabytes, lambda n, bits: n * bits / 8e6 + 100, "should be 497.76, but is 597.76"),
+    (start.make_it_say, ["Aladdin"], "is one text"),
+    (start.make_it_say, "  ", "is empty"),
+    (start.make_it_say, "The Giant and his", "is in your prompt"),
+    (start.make_it_say, "very " * 21 + "big", "has 22 words"),
+    (start.make_it_say, "In the castle lived a great ", "ends with a space"),
+    (start.make_it_say, "The crown belongs to the", "No giant"),
     (start.pieces, lambda encode, decode, text: text.split(), "tokens are not words"),
     (start.pieces, lambda encode, decode, text: encode(text), "the ids, not their texts"),
     (start.pieces, lambda encode, decode, text: list(text), "single characters"),
@@ -137,11 +125,14 @@ def test_wrong_answer_is_diagnosed(check, answer, words):
     assert any(part in verdict.message for part in words.split("|")), verdict
 
 
+CHECKS = (start.continue_text, start.pieces, start.make_it_say)
+
+
 def test_each_exercise_has_at_least_five_wrong_answers():
     checks = [check for check, _, _ in WRONG]
-    assert all(checks.count(check) >= 5 for check in (start.continue_text, start.weight_megabytes, start.pieces))
+    assert all(checks.count(check) >= 5 for check in CHECKS)
 
 
-def test_unanswered():
-    for check in (start.continue_text, start.weight_megabytes, start.pieces):
-        assert check(...).status == "unanswered"
+@pytest.mark.parametrize("check", CHECKS)
+def test_unanswered(check):
+    assert check(...).status == "unanswered"

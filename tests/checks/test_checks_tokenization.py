@@ -1,205 +1,293 @@
 """Checks of lesson 02: one differently written right answer each, and named mistakes, each with its own diagnosis."""
 
-import codecs
+from collections import Counter
+from itertools import pairwise
 
 import pytest
-import torch
-from torch.nn.utils.rnn import pad_sequence
+from support.told_apart import three_tests
 
-from gpt2lessons.bpe import PATTERN
+from gpt2lessons import bpe
 from gpt2lessons.checks import tokenization as checks
 
-
-def numbers(part, *, front=False):
-    """GPT-2's pattern with another part for numbers."""
-    return part + "|" + PATTERN if front else PATTERN.replace(r" ?\p{N}+", part)
+# Each function is a learner's answer; its name says what is wrong with it.
 
 
-def pad_left(rows, pad_id):
-    """Pad by writing slices into full tensors."""
-    length = max(map(len, rows))
-    ids = torch.full((len(rows), length), pad_id)
-    mask = torch.zeros((len(rows), length), dtype=torch.long)
-    for r, row in enumerate(rows):
-        ids[r, length - len(row) :] = torch.tensor(row)
-        mask[r, length - len(row) :] = 1
-    return ids, mask, (mask.cumsum(1) - 1).clamp(min=0)
+def counted_with_indices(words):
+    counts = {}
+    for word, times in words.items():
+        for i in range(len(word) - 1):
+            counts[word[i], word[i + 1]] = counts.get((word[i], word[i + 1]), 0) + times
+    return counts
 
 
-def pad_right(rows, pad_id):
-    ids = pad_sequence([torch.tensor(r) for r in rows], batch_first=True, padding_value=pad_id)
-    mask = pad_sequence([torch.ones(len(r), dtype=torch.long) for r in rows], batch_first=True)
-    return ids, mask, (mask.cumsum(1) - 1).clamp(min=0)
+def words_once(words):
+    return bpe.count_pairs(dict.fromkeys(words, 1))
 
 
-def with_mask(change):
-    def answer(rows, pad_id):
-        ids, mask, positions = pad_left(rows, pad_id)
-        return ids, change(ids, mask, pad_id), positions
-
-    return answer
-
-
-def with_positions(change):
-    def answer(rows, pad_id):
-        ids, mask, positions = pad_left(rows, pad_id)
-        return ids, mask, change(mask, positions)
-
-    return answer
+def once_per_word(words):
+    counts = Counter()
+    for word, times in words.items():
+        for pair in set(pairwise(word)):
+            counts[pair] += times
+    return counts
 
 
-def shortened(rows, pad_id):
-    return pad_left([row[-2:] for row in rows], pad_id)
+def every_second(words):
+    counts = Counter()
+    for word, times in words.items():
+        for pair in zip(word[::2], word[1::2], strict=False):
+            counts[pair] += times
+    return counts
 
 
-def in_place(rows, pad_id):
-    result = pad_left(rows, pad_id)
-    for row in rows:
-        row[:0] = [pad_id] * (4 - len(row))
+def joined_keys(words):
+    return {a + b: n for (a, b), n in bpe.count_pairs(words).items()}
+
+
+def single_tokens(words):
+    return Counter(token for word, times in words.items() for token in word for _ in range(times))
+
+
+def wrong_way_round(words):
+    return {(b, a): n for (a, b), n in bpe.count_pairs(words).items()}
+
+
+def last_pair_missing(words):
+    return bpe.count_pairs({word[:-1]: times for word, times in words.items()})
+
+
+def skipping_pairs(words):
+    counts = bpe.count_pairs(words)
+    for word, times in words.items():
+        for pair in zip(word, word[2:], strict=False):
+            counts[pair] += times
+    return counts
+
+
+def one_more(words):
+    return {pair: n + 1 for pair, n in bpe.count_pairs(words).items()}
+
+
+def emptied(words):
+    counts = bpe.count_pairs(words)
+    words.clear()
+    return counts
+
+
+def merged_with_index(parts, pair):
+    out, i = [], 0
+    while i < len(parts):
+        if i + 1 < len(parts) and parts[i] == pair[0] and parts[i + 1] == pair[1]:
+            out.append(parts[i] + parts[i + 1])
+            i += 2
+        else:
+            out.append(parts[i])
+            i += 1
+    return tuple(out)
+
+
+def first_only(parts, pair):
+    for i, found in enumerate(pairwise(parts)):
+        if found == pair:
+            return (*parts[:i], pair[0] + pair[1], *parts[i + 2 :])
+    return parts
+
+
+def overlapping(parts, pair):
+    """Join every pair that can be seen, though two of them may share a token."""
+    out, i = [], 0
+    while i < len(parts):
+        found = tuple(parts[i : i + 2]) == pair
+        out.append(pair[0] + pair[1] if found else parts[i])
+        i += 2 if found and tuple(parts[i + 1 : i + 3]) != pair else 1
+    return tuple(out)
+
+
+def both_ways(parts, pair):
+    return bpe.merge(bpe.merge(parts, pair), pair[::-1])
+
+
+def text_replaced(parts, pair):
+    joined = pair[0] + pair[1]
+    if not isinstance(joined, str):
+        return bpe.merge(parts, pair)
+    marked = "|".join(parts).replace(f"{pair[0]}|{pair[1]}", joined)
+    return tuple(marked.split("|"))
+
+
+def last_token_lost(parts, pair):
+    return bpe.merge(parts[:-1], pair)
+
+
+def added(parts, pair):
+    return (*bpe.merge(parts, pair), pair[0] + pair[1])
+
+
+def from_the_right(parts, pair):
+    flipped = bpe.merge(tuple(t[::-1] for t in parts[::-1]), tuple(t[::-1] for t in pair[::-1]))
+    return tuple(t[::-1] for t in flipped[::-1])
+
+
+def learned_with_sorting(words, num_merges):
+    merges = []
+    for _ in range(num_merges):
+        ordered = sorted(bpe.count_pairs(words).items(), key=lambda item: -item[1])
+        if not ordered:
+            break
+        merges.append(ordered[0][0])
+        words = {merged_with_index(word, ordered[0][0]): n for word, n in words.items()}
+    return merges
+
+
+def learned(words, num_merges, *, stop=True, count=bpe.count_pairs, join=bpe.merge, keep=lambda pair, n: pair):
+    """Learn as one should, but for what the arguments change."""
+    merges = []
+    for _ in range(num_merges):
+        counts = count(words)
+        if stop and not counts:
+            break
+        pair, n = counts.most_common(1)[0]
+        merges.append(keep(pair, n))
+        words = {join(word, pair): times for word, times in words.items()}
+    return merges
+
+
+def learned_in_place(words, num_merges):
+    merges = learned(words, num_merges)
+    for word in list(words):
+        words[bpe.merge(word, ("i", "n"))] = words.pop(word)
+    return merges
+
+
+def never_stops(words, num_merges):
+    merges = learned(words, num_merges)
+    return merges + merges[-1:] * (num_merges - len(merges))
+
+
+def ranked_in_one_pass(parts, ranks):
+    for pair in sorted(ranks, key=ranks.get):
+        parts = bpe.merge(parts, pair)
+    return list(parts)
+
+
+def leftmost(parts, ranks):
+    while known := [pair for pair in pairwise(parts) if pair in ranks]:
+        parts = bpe.merge(parts, known[0])
+    return parts
+
+
+def one_merge(parts, ranks):
+    known = [pair for pair in pairwise(parts) if pair in ranks]
+    return bpe.merge(parts, min(known, key=ranks.get)) if known else parts
+
+
+def zero_is_nothing(parts, ranks):
+    return bpe.apply_merges(parts, {pair: rank for pair, rank in ranks.items() if rank})
+
+
+def highest_rank(parts, ranks):
+    return bpe.apply_merges(parts, {pair: -rank for pair, rank in ranks.items()})
+
+
+def two_merges(parts, ranks):
+    return one_merge(one_merge(parts, ranks), ranks)
+
+
+def longest_match(parts, ranks):
+    """Take from the left the longest piece that is a token, as WordPiece does."""
+    tokens = {a + b for a, b in ranks}
+    found, rest = [], "".join(parts)
+    while rest:
+        size = max(n for n in range(1, len(rest) + 1) if n == 1 or rest[:n] in tokens)
+        found.append(rest[:size])
+        rest = rest[size:]
+    return tuple(found)
+
+
+def emptied_ranks(parts, ranks):
+    result = bpe.apply_merges(parts, ranks)
+    ranks.clear()
     return result
 
 
-def stream(tokens):
-    """Show what can be decoded of all bytes so far, less what was shown."""
-    shown, out, data = 0, [], b""
-    for token in tokens:
-        data += token
-        text = data.decode("utf8", errors="ignore")
-        out.append(text[shown:])
-        shown = len(text)
-    return out
-
-
-def stream_by_words(tokens):
-    """Hold back the text until a token begins with a space or the end has come."""
-    out, held, decoder = [], "", codecs.getincrementaldecoder("utf8")()
-    for i, token in enumerate(tokens):
-        held += decoder.decode(token)
-        ready = i % 2 == 1 or i == len(tokens) - 1
-        out.append(held if ready else "")
-        held = "" if ready else held
-    return out
-
-
-def fit(ids, n_positions, max_new_tokens):
-    """Count from the front and refuse what cannot fit."""
-    if max_new_tokens >= n_positions:
-        raise ValueError("no position is left for the prompt")
-    return [i for place, i in enumerate(ids) if place >= len(ids) - (n_positions - max_new_tokens)]
-
-
-def fit_in_place(ids, n_positions, max_new_tokens):
-    del ids[: max(0, len(ids) - n_positions + max_new_tokens)]
-    return ids
-
-
 RIGHT = {
-    "first_merges": ([["i", "n"], ["p", "in"], ["t", "in"]],),
-    "number_pattern": (
-        numbers(r" ?\p{N}\p{N}?\p{N}?"),
-        r"'(?:s|t|re|ve|m|ll|d)" + PATTERN[20:].replace("N}+", "N}{1,3}"),
-    ),
-    "pad_left": (pad_left,),
-    "stream_text": (stream,),
-    "fit_prompt": (fit,),
+    "count_pairs": (counted_with_indices,),
+    "merge": (merged_with_index,),
+    "learn": (learned_with_sorting,),
+    "apply_merges": (ranked_in_one_pass,),
 }
 
 WRONG = {
-    "first_merges": {
-        "words counted once": ([("i", "n"), ("p", "in"), ("pin", "t")], "counted each word once"),
-        "not counted anew": ([("i", "n"), ("p", "i"), ("n", "t")], "three most frequent pairs of the letters"),
-        "order": ([("p", "in"), ("i", "n"), ("t", "in")], "in another order"),
-        "strings": (["in", "pin", "tin"], "one string"),
-        "first pair": ([("t", "i"), ("ti", "n"), ("p", "in")], "the first merge is not"),
-        "last pair": ([("i", "n"), ("p", "in"), ("in", "t")], "merge 3 is not"),
-        "two only": ([("i", "n"), ("p", "in")], "three merges are asked for"),
+    "count_pairs": {
+        "words once": (words_once, "counted each word once"),
+        "once per word": (once_per_word, "stands twice in a word was counted once"),
+        "every second": (every_second, "into separate pairs"),
+        "joined keys": (joined_keys, "should be a pair of tokens, but"),
+        "single tokens": (single_tokens, "counted single tokens"),
+        "triples": (lambda words: {("a", "b", "c"): 1}, "not ('a', 'b', 'c')"),
+        "list": (lambda words: bpe.count_pairs(words).most_common(), "not list"),
+        "wrong way round": (wrong_way_round, "wrong way round"),
+        "last pair": (last_pair_missing, "was not found"),
+        "skipping": (skipping_pairs, "directly"),
+        "one more": (one_more, "too large"),
+        "in place": (emptied, "changed the words"),
     },
-    "number_pattern": {
-        "unchanged": (PATTERN, "still one piece of 7 digits"),
-        "exactly three": (numbers(r" ?\p{N}{3}"), "characters were lost"),
-        "ascii only": (numbers(r" ?[0-9]{1,3}"), "not written with 0 to 9"),
-        "up to four": (numbers(r" ?\p{N}{1,4}"), "still one piece of 4 digits"),
-        "single digits": (numbers(r" ?\p{N}"), "groups shorter than need be"),
-        "space lost": (numbers(r"\p{N}{1,3}"), "a space lost its number"),
-        "groups": (numbers(r" ?(\p{N}{1,3})"), "the pattern has groups"),
-        "letters changed": (numbers(r" ?\p{N}{1,3}").replace(r" ?\p{L}+", r"\p{L}+"), "has no number"),
-        "contractions dropped": (numbers(r" ?\p{N}{1,3}")[20:].lstrip("|"), "has no number"),
-        "not a pattern": ("(", "no regular expression"),
-        "compiled": (3, "should be a str"),
+    "merge": {
+        "first only": (first_only, "not every pair was joined"),
+        "both ways": (both_ways, "wrong way round"),
+        "text": (text_replaced, "joined that are not the pair"),
+        "overlapping": (overlapping, "used twice"),
+        "last token": (last_token_lost, "a part was lost"),
+        "added": (added, "something is in it twice"),
+        "right": (from_the_right, "you went from the right"),
+        "untouched": (lambda parts, pair: parts, "nothing was joined"),
+        "list": (lambda parts, pair: list(bpe.merge(parts, pair)), "a tuple is wanted"),
+        "text back": (lambda parts, pair: "".join(parts), "not str"),
+        "nothing": (lambda parts, pair: None, "is None"),
     },
-    "pad_left": {
-        "right": (pad_right, "stands on the right"),
-        "mask upside down": (with_mask(lambda ids, mask, pad: 1 - mask), "upside down"),
-        "mask from ids": (with_mask(lambda ids, mask, pad: (ids != pad).long()), "a real token was taken for padding"),
-        "all ones": (with_mask(lambda ids, mask, pad: torch.ones_like(mask)), "attention_mask is"),
-        "plain positions": (with_positions(lambda m, p: torch.arange(4).repeat(3, 1)), "padding is counted"),
-        "from one": (with_positions(lambda m, p: m.cumsum(1)), "begin at 1"),
-        "negative": (with_positions(lambda m, p: m.cumsum(1) - 1), "negative position"),
-        "shortest": (shortened, "should have shape (3, 4)"),
-        "in place": (in_place, "changed the rows"),
-        "lists": (lambda rows, pad: tuple(t.tolist() for t in pad_left(rows, pad)), "not list"),
-        "bool mask": (with_mask(lambda ids, mask, pad: mask.bool()), "torch.bool"),
-        "no positions": (lambda rows, pad: pad_left(rows, pad)[:2], "three results"),
-        "reversed": (lambda rows, pad: pad_left([r[::-1] for r in rows], pad), "input_ids is"),
-    },
-    "stream_text": {
-        "replace": (lambda tokens: [t.decode("utf8", "replace") for t in tokens], "broken characters"),
-        "ignore": (lambda tokens: [t.decode("utf8", "ignore") for t in tokens], "characters are missing"),
-        "backslashes": (lambda tokens: [t.decode("utf8", "backslashreplace") for t in tokens], "bytes written out"),
-        "at the end": (lambda tokens: [""] * (len(tokens) - 1) + [b"".join(tokens).decode()], "before the last token"),
-        "all so far": (
-            lambda tokens: [b"".join(tokens[: i + 1]).decode("utf8", "ignore") for i in range(len(tokens))],
-            "parts are repeated",
+    "learn": {
+        "counted once": (
+            lambda words, n: [pair for pair, _ in bpe.count_pairs(words).most_common(n)],
+            "before the first merge",
         ),
-        "one string": (lambda tokens: b"".join(tokens).decode(), "a list with one str per token"),
-        "empty ones left out": (lambda tokens: [s for s in stream(tokens) if s], "strings were returned"),
-        "late": (stream_by_words, "is possible"),
-        "latin": (lambda tokens: [t.decode("latin1") for t in tokens], "the strings joined are"),
-        "strict": (lambda tokens: [t.decode() for t in tokens], "UnicodeDecodeError"),
+        "not merged": (lambda words, n: learned(words, n, join=lambda word, _: word), "found the same pair"),
+        "words once": (lambda words, n: learned(words, n, count=words_once), "counted each word once"),
+        "tokens": (lambda words, n: learned(words, n, keep=lambda pair, _: "".join(pair)), "The merges are wanted"),
+        "with counts": (lambda words, n: learned(words, n, keep=lambda pair, m: (pair, m)), "a count is among"),
+        "lists": (lambda words, n: [[pair] for pair in learned(words, n)], "a merge is a pair of tokens"),
+        "does not stop": (lambda words, n: learned(words, n, stop=False), "stopped with IndexError"),
+        "repeats": (never_stops, "does not stop in time"),
+        "too few": (lambda words, n: learned(words, n)[:-1], "merges, not 3"),
+        "reversed": (lambda words, n: learned(words, n)[::-1], "in the wrong order"),
+        "rarest": (
+            lambda words, n: learned(words, n, count=lambda w: Counter({p: -m for p, m in bpe.count_pairs(w).items()})),
+            "not the most frequent pair",
+        ),
+        "in place": (learned_in_place, "changed the words"),
+        "dictionary": (lambda words, n: dict.fromkeys(learned(words, n)), "not dict"),
     },
-    "fit_prompt": {
-        "no room": (lambda ids, n, new: ids[-n:], "no room is left"),
-        "beginning": (lambda ids, n, new: ids[: n - new], "the beginning was kept"),
-        "wrong count": (lambda ids, n, new: ids[-new:], "as are to be generated"),
-        "off by one": (lambda ids, n, new: ids[-(n - new - 1) :], "you kept 5 ids instead of 6"),
-        "whole list at zero": (lambda ids, n, new: ids[-(n - new) :], "with 10 positions and 10 new tokens"),
-        "in place": (fit_in_place, "changed the list"),
-        "tuple": (lambda ids, n, new: tuple(fit(ids, n, new)), "not tuple"),
-        "reversed": (lambda ids, n, new: fit(ids, n, new)[::-1], "in their order"),
+    "apply_merges": {
+        "leftmost": (leftmost, "the leftmost known pair went first"),
+        "longest": (longest_match, "a merge of a higher rank went before"),
+        "once": (one_merge, "stopped after one merge"),
+        "zero": (zero_is_nothing, "with rank 0 was left out"),
+        "twice": (two_merges, "that is not the end"),
+        "highest": (highest_rank, "learnt last went first"),
+        "untouched": (lambda parts, ranks: parts, "nothing was merged"),
+        "text": (lambda parts, ranks: "".join(parts), "not a tuple of tokens"),
+        "last token": (lambda parts, ranks: bpe.apply_merges(parts[:-1], ranks), "do not make the word again"),
+        "in place": (emptied_ranks, "changed the ranks"),
     },
 }
 
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_differently_written_right_answers_are_accepted(name):
-    for answer in RIGHT[name]:
-        verdict = getattr(checks, name)(answer)
-        assert verdict.status == "right", verdict
-
-
-@pytest.mark.parametrize(("name", "mistake"), [(name, m) for name in WRONG for m in WRONG[name]])
-def test_each_mistake_gets_its_diagnosis(name, mistake):
-    answer, diagnosis = WRONG[name][mistake]
-    verdict = getattr(checks, name)(answer)
-    assert verdict.status == "wrong"
-    assert {d for _, d in WRONG[name].values() if d in verdict.message} == {diagnosis}, verdict
-
-
-def test_at_least_five_diagnoses_for_each_exercise():
-    assert all(len({d for _, d in mistakes.values()}) >= 5 for mistakes in WRONG.values())
+test_right, test_wrong, test_told_apart = three_tests(checks, RIGHT, WRONG)
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_stub_and_missing_return_are_met(name):
-    check = getattr(checks, name)
-    assert check(...).status == "unanswered"
-    assert check(None if name in ("first_merges", "number_pattern") else lambda *_: None).status == "wrong"
+def test_stub_is_unanswered(name):
+    assert getattr(checks, name)().status == "unanswered"
+    assert getattr(checks, name)(lambda *_: None).status == "wrong"
 
 
-def test_the_right_number_pattern_is_not_told_by_a_wrong_answer():
-    answers = "('p', 'in')", "('t', 'in')", "{1,3}", "[-room:]"
-    for name, mistakes in WRONG.items():
-        for answer, _ in mistakes.values():
-            verdict = getattr(checks, name)(answer)
-            told = [a for a in answers if a in verdict.message + verdict.hint and a not in str(answer)]
-            assert told == [], verdict
+def test_at_least_five_mistakes_for_each_exercise():
+    assert all(len(mistakes) >= 5 for mistakes in WRONG.values())

@@ -6,13 +6,16 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tokenizers
 import torch
 from support.fake_hub import COMMIT, serve, write_tiny_gpt2
 
 import gpt2lessons as gl
+from gpt2lessons import checksums
 from gpt2lessons.loading import hub, models
 
 SENTENCE = "I am a large language model"
@@ -116,18 +119,71 @@ def test_incomplete_copy_in_the_cache_does_not_count(machine, lacking):
     assert gl.load().name == "gpt2-mini"
 
 
-def test_kaggle_input_is_searched_deeply_and_comes_before_the_cache(machine, capsys):
+@pytest.fixture
+def attach(machine, monkeypatch):
+    """Write a GPT-2 into the Kaggle input; the family's gpt2 is as small as these."""
+    monkeypatch.setitem(hub.FAMILY, "gpt2", replace(hub.FAMILY["gpt2"], n_layer=2, n_embd=16))
+
+    def write(place, seed=0, **sizes):
+        folder = write_tiny_gpt2(machine / "kaggle" / place, seed=seed, **{"vocab_size": 50257} | sizes)
+        for name in ("vocab.json", "merges.txt"):
+            shutil.copy(models.MINI.parent / "gpt2-vocabulary" / name, folder / name)
+        return folder
+
+    return write
+
+
+def declare_real(folder, monkeypatch):
+    """Let the weights in `folder` be those that the hub has."""
+    sha256 = checksums.digest(folder / "model.safetensors")
+    monkeypatch.setitem(hub.FAMILY, "gpt2", replace(hub.FAMILY["gpt2"], sha256=sha256))
+
+
+def test_kaggle_input_is_searched_deeply_and_comes_before_the_cache(machine, attach, capsys, monkeypatch):
     in_cache(machine, n_layer=2)
-    write_tiny_gpt2(machine / "kaggle" / "other-gpt2")  # GPT-2's type, but not its size
+    attach("other-gpt2", n_layer=1)  # GPT-2's type, but not its size
     (machine / "kaggle" / "bad").mkdir(parents=True)
-    (machine / "kaggle" / "bad" / "config.json").write_text("<html>")
-    real = write_tiny_gpt2(machine / "kaggle" / "a" / "b" / "weights", vocab_size=50257, n_layer=12, n_embd=768)
-    vocabulary = models.MINI.parent / "gpt2-vocabulary"
-    for name in ("vocab.json", "merges.txt"):
-        shutil.copy(vocabulary / name, real / name)
+    (machine / "kaggle" / "bad" / "config.json").write_text("<html>", "utf8")
+    declare_real(attach("a/b/weights"), monkeypatch)
     lm = gl.load()
-    assert (lm.name, lm.source, len(lm.tokenizer)) == ("gpt2", "from the Kaggle input", 50257)
+    assert (lm.name, lm.source) == ("gpt2", "from the Kaggle input a/b/weights, its checksum right")
+    assert len(lm.tokenizer) == 50257
     assert str(machine) not in capsys.readouterr().out
+
+
+def test_of_several_on_kaggle_the_real_one_is_taken_by_checksum_and_the_others_are_named(attach, monkeypatch, capsys):
+    attach("dialogpt/1", seed=1)
+    attach("my-gpt2", seed=2)
+    declare_real(attach("zoo/weights", seed=3), monkeypatch)
+    lm = gl.load()
+    assert lm.source == (
+        "from the Kaggle input zoo/weights, its checksum right; of the same shape, but not taken: my-gpt2, dialogpt/1"
+    )
+    assert "dialogpt/1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["dialogpt", "gpt2-poems", "gpt2medium/1", "DialoGPT-small/gpt2x"])
+def test_a_fine_tune_on_kaggle_is_not_called_gpt2(attach, place, capsys):
+    attach(place)
+    assert gl.load().name == "gpt2-mini"
+    assert f"no real GPT-2 yet ({place} of the Kaggle input has its shape only)" in capsys.readouterr().out
+    assert models._on_this_machine("gpt2") is None
+
+
+@pytest.mark.parametrize("place", ["gpt2", "GPT2/transformers/default/1", "openai-gpt2/weights", "x/openai_gpt2"])
+def test_what_is_called_gpt2_on_kaggle_is_taken_and_said_to_have_another_checksum(attach, place):
+    attach("a-classifier", seed=1)
+    attach(place)
+    lm = gl.load("gpt2")
+    assert lm.source.startswith(f"from the Kaggle input {place}, which is called so, but has another checksum; ")
+    assert lm.source.endswith("not taken: a-classifier")
+
+
+def test_many_others_on_kaggle_are_counted(attach, capsys):
+    for i in range(5):
+        attach(f"tune{i}")
+    gl.load()
+    assert "(tune0, tune1, tune2 and 2 more of the Kaggle input has its shape only)" in capsys.readouterr().out
 
 
 def test_loading_without_a_name_never_touches_the_network(machine, monkeypatch):
@@ -179,6 +235,115 @@ def test_scratch_and_model_share_their_memory_and_the_model_can_be_saved(tmp_pat
     lm.model.save_pretrained(tmp_path)
     saved = type(lm.model).from_pretrained(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(saved.parameters(), lm.model.parameters(), strict=True))
+
+
+@torch.enable_grad()
+def train_a_step(lm):
+    ids = lm.encode(SENTENCE)
+    optimizer = torch.optim.AdamW(lm.model.parameters(), lr=0.01)
+    lm.model(ids, labels=ids).loss.backward()
+    optimizer.step()
+
+
+def load_other_weights(lm, *, assign=False):
+    other = {name: value + 0.02 * torch.randn_like(value) for name, value in lm.model.state_dict().items()}
+    other["lm_head.weight"] = other["transformer.wte.weight"]
+    lm.model.load_state_dict(other, assign=assign)
+    lm.model.tie_weights()
+
+
+def exchange_data(lm):
+    for parameter in lm.model.parameters():
+        parameter.data = parameter.data * 1.5
+
+
+def write_around_the_count(lm):
+    lm.model.transformer.wte.weight.data[40].mul_(1.5)  # "I"
+
+
+def one_number(lm):
+    with torch.no_grad():
+        lm.model.transformer.wte.weight[40, 3] += 0.5
+
+
+def resize(lm):
+    lm.model.resize_token_embeddings(len(lm.tokenizer) + 8, mean_resizing=False)
+
+
+def to_other_dtype(lm):
+    lm.model.to(torch.float32 if lm.model.dtype == torch.float64 else torch.float64)
+
+
+CHANGES = {
+    "trained": train_a_step,
+    "loaded": load_other_weights,
+    "loaded, assigned": lambda lm: load_other_weights(lm, assign=True),
+    "data exchanged": exchange_data,
+    "data written": write_around_the_count,
+    "one number": one_number,
+    "resized": resize,
+    "other dtype": to_other_dtype,
+    "to and fro": lambda lm: lm.model.half().double(),
+    "module exchanged": lambda lm: exchange_embeddings(lm),
+    "a block changed": lambda lm: lm.model.transformer.h[1].ln_1.weight.data.mul_(2),
+    "positions changed": lambda lm: lm.model.transformer.wpe.weight.data.mul_(2),
+}
+
+
+def exchange_embeddings(lm):
+    """Another embedding module, tied again: every name is as it was."""
+    lm.model.set_input_embeddings(torch.nn.Embedding.from_pretrained(lm.model.transformer.wte.weight.detach() * 2))
+    lm.model.tie_weights()
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_scratch_answers_with_the_weights_that_the_model_has_now(change, capsys):
+    torch.manual_seed(0)
+    lm = gl.load("gpt2-mini")
+    ids = lm.encode(SENTENCE)
+    with torch.no_grad():
+        before = lm.scratch(ids)
+        for _ in range(2):  # the second time the link is not new any more
+            change(lm)
+            expected = lm.model(ids).logits
+            got = lm.scratch(ids)
+            assert got.dtype == expected.dtype
+            assert got.shape == expected.shape
+            torch.testing.assert_close(got, expected, atol=1e-3, rtol=0)
+    if change not in (to_other_dtype, CHANGES["to and fro"], resize):
+        assert (got - before).abs().max() > 0.01, "the change must show, or the test shows nothing"
+    capsys.readouterr()
+
+
+def test_what_scores_and_writes_uses_the_present_weights():
+    lm = gl.load("gpt2-mini")
+    ids = lm.encode("Once upon a time there was a king")
+    gl.generate_text(lm, "Once upon", max_new_tokens=2)
+    for _ in range(3):
+        train_a_step(lm)
+    with torch.no_grad():
+        library = lm.model(ids, labels=ids).loss.exp().item()
+        greedy = lm.model.generate(ids, max_new_tokens=8, do_sample=False, eos_token_id=None)
+    assert gl.perplexity(lm, ids) == pytest.approx(library, rel=1e-4)
+    assert gl.generate(lm, ids, max_new_tokens=8).sequences.tolist() == greedy.tolist()
+
+
+def test_scratch_stays_the_same_object_and_keeps_what_it_was_taught_itself():
+    lm = gl.load("gpt2-mini")
+    ours = lm.scratch
+    train_a_step(lm)
+    assert lm.scratch is ours
+    with torch.no_grad():
+        ours.wte.weight[40] = 7
+    assert lm.scratch.wte.weight[40].unique().tolist() == [7]
+
+
+def test_scratch_says_when_the_model_is_no_gpt2_any_more():
+    lm = gl.load("gpt2-mini")
+    assert lm.scratch
+    lm.model.lm_head.weight = torch.nn.Parameter(lm.model.lm_head.weight.detach().clone())
+    with pytest.raises(ValueError, match=r"lm_head.weight unknown. GPT-2's head has no weights of its own"):
+        _ = lm.scratch
 
 
 def test_scratch_has_the_same_weights(mini):
@@ -299,7 +464,7 @@ def no_config(folder):
 
 
 def html_config(folder):
-    (folder / "config.json").write_text("<!DOCTYPE html>")
+    (folder / "config.json").write_text("<!DOCTYPE html>", "utf8")
 
 
 def other_architecture(folder):
@@ -308,7 +473,7 @@ def other_architecture(folder):
 
 def change_config(folder, **values):
     path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    path.write_text(json.dumps(json.loads(path.read_text("utf8")) | values), "utf8")
 
 
 def no_weights(folder):
@@ -325,11 +490,11 @@ def cut_weights(folder):
 
 
 def html_weights(folder):
-    (folder / "model.safetensors").write_text("<html>log in</html>")
+    (folder / "model.safetensors").write_text("<html>log in</html>", "utf8")
 
 
 def pointer_weights(folder):
-    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "utf8")
 
 
 def rewrite(folder, change):
@@ -362,7 +527,123 @@ def other_tokenizer(folder):
 
 
 def html_tokenizer(folder):
-    (folder / "vocab.json").write_text("<html>")
+    (folder / "vocab.json").write_text("<html>", "utf8")
+
+
+def relu(folder):
+    change_config(folder, activation_function="relu")
+
+
+def layers_scaled(folder):
+    change_config(folder, scale_attn_by_inverse_layer_idx=True)
+
+
+def wide_mlp(folder):
+    change_config(folder, n_inner=80)
+    rewrite(folder, lambda state: state.update({f"h.{i}.mlp.c_fc.weight": torch.ones(16, 80) for i in (0, 1)}))
+    rewrite(folder, lambda state: state.update({f"h.{i}.mlp.c_fc.bias": torch.ones(80) for i in (0, 1)}))
+    rewrite(folder, lambda state: state.update({f"h.{i}.mlp.c_proj.weight": torch.ones(80, 16) for i in (0, 1)}))
+
+
+def own_head(folder):
+    rewrite(folder, lambda state: state.update({"lm_head.weight": state["wte.weight"] + 1}))
+
+
+def untied_head(folder):
+    own_head(folder)
+    change_config(folder, tie_word_embeddings=False)
+
+
+def classifier(folder):
+    change_config(folder, architectures=["GPT2ForSequenceClassification"])
+    rewrite(folder, lambda state: state.update({"score.weight": torch.ones(2, 16)}))
+
+
+def cross_attention(folder):
+    change_config(folder, add_cross_attention=True)
+
+
+def other_end(folder):
+    change_config(folder, eos_token_id=7)
+
+
+def too_much_padding(folder):
+    pad_vocabulary(folder, 8449 + 64 * 9 - 1)
+
+
+def odd_padding(folder):
+    pad_vocabulary(folder, 8450)
+
+
+def pad_vocabulary(folder, size):
+    change_config(folder, vocab_size=size)
+    more = 30 * torch.ones(size - 8449, 16)  # rows that would win every softmax
+    rewrite(folder, lambda state: state.update({"wte.weight": torch.cat([state["wte.weight"], more])}))
+
+
+def own_tokenizer(change, kind=None):
+    """Spoil a folder by a tokenizer.json: of another type, or GPT-2's with one part changed."""
+
+    def spoil(folder):
+        from transformers import GPT2Tokenizer
+
+        made = tokenizers.Tokenizer.from_str(GPT2Tokenizer.from_pretrained(str(folder)).backend_tokenizer.to_str())
+        vocabulary = json.loads((folder / "vocab.json").read_text("utf8"))
+        made = kind(vocabulary) if kind else made
+        if change:
+            change(made)
+        made.save(str(folder / "tokenizer.json"))
+
+    return spoil
+
+
+def wordpiece(vocabulary):
+    return tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="<|endoftext|>"))
+
+
+def unigram(vocabulary):
+    scores = [(token, -float(i)) for i, token in enumerate(sorted(vocabulary, key=vocabulary.get))]
+    return tokenizers.Tokenizer(tokenizers.models.Unigram(scores, unk_id=0))
+
+
+def word_level(vocabulary):
+    return tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<|endoftext|>"))
+
+
+def lower_casing(tokenizer):
+    tokenizer.normalizer = tokenizers.normalizers.Lowercase()
+
+
+def composing(tokenizer):
+    tokenizer.normalizer = tokenizers.normalizers.NFC()
+
+
+def metaspace(tokenizer):
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+
+
+def space_in_front(tokenizer):
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=True)
+
+
+def single_digits(tokenizer):
+    parts = [tokenizers.pre_tokenizers.Digits(individual_digits=True)]
+    parts.append(tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(parts)
+
+
+def prefix_in_its_settings(folder):
+    (folder / "tokenizer_config.json").write_text('{"add_prefix_space": true}', "utf8")
+
+
+def vocabulary_with_byte_order_mark(folder):
+    path = folder / "vocab.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+
+
+def config_with_byte_order_mark(folder):
+    path = folder / "config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -382,6 +663,27 @@ def html_tokenizer(folder):
         (no_tokenizer, "has no tokenizer"),
         (other_tokenizer, "50,257 tokens, but the model 8,449"),
         (html_tokenizer, "cannot be loaded"),
+        (relu, "activation_function='relu' is another architecture; GPT-2 has 'gelu_new'"),
+        (layers_scaled, "scale_attn_by_inverse_layer_idx=True is another"),
+        (wide_mlp, "n_inner=80 is another architecture"),
+        (own_head, "lm_head.weight unknown. GPT-2's head has no weights of its own"),
+        (untied_head, "lm_head.weight unknown"),
+        (classifier, "hold score.weight.*architecture GPT2ForSequenceClassification"),
+        (cross_attention, r"unknown, h.0.crossattention.* and \d+ more"),
+        (other_end, "token 7 ends a text, but the tokenizer's '<|endoftext|>' is 8448".replace("|", r"\|")),
+        (too_much_padding, "has 8,449 tokens, but the model 9,024"),
+        (odd_padding, "has 8,449 tokens, but the model 8,450"),
+        (own_tokenizer(None, wordpiece), "tokenizer.json is of type WordPiece, not BPE"),
+        (own_tokenizer(None, unigram), "of type Unigram, not BPE"),
+        (own_tokenizer(None, word_level), "of type WordLevel, not BPE"),
+        (own_tokenizer(lower_casing), r"changes the text before it is cut \(Lowercase\)"),
+        (own_tokenizer(composing), r"changes the text before it is cut \(NFC\)"),
+        (own_tokenizer(metaspace), "cuts the text by Metaspace, not by ByteLevel alone"),
+        (own_tokenizer(space_in_front), "cuts the text by ByteLevel with a space put in front"),
+        (own_tokenizer(single_digits), "cuts the text by Sequence"),
+        (prefix_in_its_settings, 'loses text: "It.*comes back as " It'),
+        (vocabulary_with_byte_order_mark, "vocab.json begins with a byte order mark: save it as UTF-8 without"),
+        (config_with_byte_order_mark, "config.json begins with a byte order mark"),
     ],
 )
 def test_damaged_folder_is_refused_with_a_sentence_and_nothing_else(tiny, spoil, words, capfd):
@@ -390,6 +692,59 @@ def test_damaged_folder_is_refused_with_a_sentence_and_nothing_else(tiny, spoil,
         gl.load(str(tiny))
     out, err = capfd.readouterr()
     assert (out, err) == ("", "")
+
+
+@pytest.mark.parametrize("size", [8512, 8896])
+def test_a_vocabulary_padded_to_a_multiple_of_64_is_cut_back(tiny, size, capsys):
+    """The padding's rows would win every softmax: with them, no answer would be right."""
+    plain = gl.load(tiny)
+    pad_vocabulary(tiny, size)
+    lm = gl.load(tiny)
+    assert f"without the {size - 8449} rows that pad its vocabulary" in capsys.readouterr().out.splitlines()[-1]
+    assert len(lm.tokenizer) == lm.model.config.vocab_size == lm.scratch.config.vocab_size == 8449
+    assert lm.model.lm_head.weight is lm.model.transformer.wte.weight
+    ids = lm.encode(SENTENCE)
+    with torch.no_grad():
+        assert torch.equal(lm.model(ids).logits, plain.model(ids).logits)
+        assert lm.scratch(ids).shape == (1, 6, 8449)
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        lambda folder: own_tokenizer(None)(folder),
+        lambda folder: own_tokenizer(lambda t: t.enable_truncation(4))(folder),
+        lambda folder: own_tokenizer(lambda t: t.enable_padding(length=99))(folder),
+        lambda folder: change_config(folder, activation_function="gelu_pytorch_tanh", n_inner=64),
+        lambda folder: change_config(folder, eos_token_id=[8448, 50256], bos_token_id=None),
+        lambda folder: rewrite(folder, lambda s: s.update({"lm_head.weight": s["wte.weight"].clone()})),
+    ],
+)
+def test_what_differs_in_name_only_is_accepted_and_answers_alike(tiny, harmless):
+    plain = gl.load(tiny)
+    harmless(tiny)
+    lm = gl.load(tiny)
+    ids = plain.encode("I am a LARGE model, 1,000 words and more<|endoftext|>")
+    assert lm.encode("I am a LARGE model, 1,000 words and more<|endoftext|>").tolist() == ids.tolist()
+    with torch.no_grad():
+        torch.testing.assert_close(lm.scratch(ids), plain.scratch(ids), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("wrong", [50256, -1, None])
+def test_special_ids_that_do_not_exist_become_the_tokenizers(tiny, wrong):
+    change_config(tiny, eos_token_id=wrong, bos_token_id=wrong)
+    lm = gl.load(tiny)
+    for settings in (lm.model.config, lm.model.generation_config):
+        assert settings.eos_token_id == settings.bos_token_id == settings.pad_token_id == 8448
+
+
+def test_a_folders_own_way_of_generating_does_not_change_the_librarys_answers(tiny):
+    ids = gl.load(tiny).encode(SENTENCE)
+    settings = {"do_sample": True, "repetition_penalty": 1.9, "max_length": 8, "eos_token_id": 8448}
+    (tiny / "generation_config.json").write_text(json.dumps(settings), "utf8")
+    lm = gl.load(tiny)
+    theirs = lm.model.generate(ids, max_new_tokens=12, do_sample=False)
+    assert theirs.tolist() == gl.generate(lm, ids, max_new_tokens=12).sequences.tolist()
 
 
 # the hub
@@ -424,8 +779,6 @@ def test_huggingface_hub_finds_what_was_downloaded(online, machine):
 
 
 def test_member_of_the_family_is_fetched_at_its_pinned_revision(online, monkeypatch):
-    from dataclasses import replace
-
     sha = "0" * 64
     for pinned, words in ((COMMIT, "checksum differs"), ("e" * 40, "no revision")):
         checkpoint = replace(hub.FAMILY["distilgpt2"], repo="owner/tiny", revision=pinned, sha256=sha)

@@ -1,6 +1,10 @@
 """Metrics: equal to the libraries they come from, exact on texts small enough for paper, and clear about bad input."""
 
+import copy
+import dataclasses
+import importlib.metadata
 import math
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -10,11 +14,14 @@ import evaluate
 import numpy as np
 import pytest
 import sacrebleu
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
+import gpt2lessons as gl
 from gpt2lessons import metrics, scoring
+from gpt2lessons.metrics import base
 from gpt2lessons.metrics.mauve import mauve as mauve_script
 from gpt2lessons.metrics.repetition.repetition import loop_at_end
 
@@ -216,6 +223,48 @@ def test_mauve_tells_good_from_broken_text_and_says_when_it_is_small(loaded, min
     assert again == same
 
 
+def changed_copy(lm):
+    """The same language model with other weights (its blocks scaled), and nothing shared."""
+    model = copy.deepcopy(lm.model)
+    with torch.no_grad():
+        for weight in model.transformer.h.parameters():
+            weight.mul_(1.5)
+    return dataclasses.replace(lm, model=model)
+
+
+def test_mauves_features_belong_to_the_weights(loaded, mini):
+    texts = {"predictions": list(metrics.reference_texts()[:8]), "references": list(metrics.reference_texts()[8:16])}
+    lm = dataclasses.replace(mini, model=copy.deepcopy(mini.model))
+    before = loaded["mauve"].compute(**texts, model=lm)
+    other = changed_copy(lm)
+    vectors = [mauve_script._features(m, texts["predictions"][0], "") for m in (lm, other)]
+    assert not np.allclose(*vectors), "the change must matter, or this test shows nothing"
+    wanted = [loaded["mauve"].compute(**texts, model=m, clusters=3) for m in (lm, other)]
+    lm.model.load_state_dict(other.model.state_dict())
+    assert loaded["mauve"].compute(**texts, model=lm, clusters=3) == wanted[1]
+    lm.model.load_state_dict(mini.model.state_dict())
+    assert loaded["mauve"].compute(**texts, model=lm, clusters=3) == wanted[0]
+    assert loaded["mauve"].compute(**texts, model=lm) == before
+
+
+def test_mauve_reads_without_dropout_and_leaves_the_mode_alone(mini):
+    lm = dataclasses.replace(mini, model=copy.deepcopy(mini.model))
+    lm.model.transformer.drop.p = 0.5
+    lm.model.train()
+    found = mauve_script._features(lm, "Once upon a time", "")
+    assert lm.model.training
+    np.testing.assert_array_equal(found, mauve_script._features(mini, "Once upon a time", ""))
+
+
+def test_mauve_reads_each_different_text_once(loaded, mini, monkeypatch):
+    read, features = [], mauve_script._features
+    # evaluate runs a copy of the script, so the copy's function is the one to watch
+    script = sys.modules[type(loaded["mauve"]).__module__]
+    monkeypatch.setattr(script, "_features", lambda model, text, what: read.append(what) or features(model, text, what))
+    loaded["mauve"].compute(predictions=["a b", "c d"] * 2, references=["a b", "e f", "c d", "e f"], model=mini)
+    assert read == ["predictions[0]", "predictions[1]", "references[1]"]
+
+
 def test_k_means_finds_separate_groups():
     points = np.array([[0, 0], [0, 1], [9, 9], [9, 8], [-9, 5], [-9, 6]], dtype=float)
     labels = mauve_script.k_means(points, 3)
@@ -393,6 +442,79 @@ def test_bad_texts_for_a_model_are_told(loaded, mini):
         loaded["perplexity"].compute(predictions=["a"], model=mini)
     with pytest.raises(ValueError, match="mauve reads 1 to"):
         loaded["mauve"].compute(predictions=["the cat " * limit] * 4, references=["a b"] * 4, model=mini)
+
+
+@pytest.mark.parametrize("name", ["perplexity", "mauve"])
+def test_what_is_no_language_model_is_told(loaded, mini, name):
+    texts = {"predictions": ["a b"] * 4} | ({"references": ["a b"] * 4} if name == "mauve" else {})
+    with pytest.raises(TypeError, match=rf"not a name: {name}.compute\(…, model=gl.load\('gpt2'\)\)"):
+        loaded[name].compute(**texts, model="gpt2")
+    with pytest.raises(TypeError, match="a LanguageModel, which has the tokenizer too, not GPT2LMHeadModel"):
+        loaded[name].compute(**texts, model=mini.model)
+
+
+def test_a_model_without_weights_has_no_features(loaded):
+    with pytest.raises(TypeError, match="mauve reads hidden states, and GPT-2, recorded has no weights"):
+        loaded["mauve"].compute(predictions=["a b"] * 4, references=["a b"] * 4, model=gl.recorded.lm())
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "shown"),
+    [
+        ("bleu", "max_order", "max_ngram_order, effective_order, interval, seed"),
+        ("perplexity", "model_id", "its settings are: model, stride"),
+        ("zipf", "n", "its settings are: ranks, tokenize, interval"),
+    ],
+)
+def test_unknown_settings_are_told(loaded, name, setting, shown):
+    texts = {"predictions": ["a b"]} | ({"references": ["a b"]} if name == "bleu" else {})
+    with pytest.raises(TypeError, match=f"{name} has no setting '{setting}'; .*{shown}"):
+        loaded[name].compute(**texts, **{setting: 1})
+
+
+def test_words_are_runs_of_letters_digits_and_their_marks():
+    text = "The dog's 2 naïve cafe\u0301s, it’s snake_case — “Ünï” x² कमरे में."
+    assert base.words(text) == [
+        "the",
+        "dog's",
+        "2",
+        "naïve",
+        "cafe\u0301s",
+        "it’s",
+        "snake_case",
+        "ünï",
+        "x²",
+        "कमरे",
+        "में",
+    ]
+    english = " ".join(metrics.reference_texts())
+    assert base.words(english) == re.findall(r"\w+(?:['’]\w+)*", english.lower())
+
+
+def test_badly_shaped_prompts_are_told(loaded, mini):
+    with pytest.raises(ValueError, match="prompts is a list with a text for each prediction, not one text"):
+        loaded["perplexity"].compute(predictions=["a b", "c d"], prompts="ab", model=mini)
+    with pytest.raises(ValueError, match="2 predictions need as many prompts, not 0"):
+        loaded["perplexity"].compute(predictions=["a b", "c d"], prompts=[], model=mini)
+
+
+def test_empty_texts_for_mauve_are_told(loaded, mini):
+    with pytest.raises(ValueError, match=r"references\[1\] has 0 tokens: mauve reads 1 to \d+; leave it out"):
+        loaded["mauve"].compute(predictions=["a b"] * 4, references=["a", "", "b", "c"], model=mini)
+
+
+@pytest.mark.parametrize("version", ["4.57.1", "3.0.0"])
+def test_old_transformers_is_named_where_evaluate_cannot_be_imported(monkeypatch, version):
+    monkeypatch.setitem(sys.modules, "evaluate", None)
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: version)
+    with pytest.raises(ImportError, match=rf"transformers {version} is too old.*5\.0 or newer.*transformers>=5\.0"):
+        metrics.load("rouge")
+
+
+def test_what_evaluate_lacks_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "evaluate", None)
+    with pytest.raises(ImportError, match=r"the package evaluate cannot be imported: .*pip install --upgrade evaluate"):
+        metrics.load("rouge")
 
 
 def test_an_empty_continuation_scores_nothing_rather_than_failing(loaded):

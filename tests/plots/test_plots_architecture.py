@@ -62,13 +62,67 @@ def test_parameters_bars_are_shares_that_fill_the_width():
     assert ticks(ax.yaxis) == ["one\n100", "two\n4"]
 
 
-def test_scaling_and_stream_draw_what_they_get():
-    ax = architecture.plot_scaling([4, 16], [1.0, 0.5], [2.0, 2.1], 2.5)
-    drawn = {line.get_label(): line.get_ydata()[0] for line in ax.lines}
-    assert drawn == {"equal weights": 2.5, "scores divided by √D": 2.0, "scores as they are": 1.0}
-    ax = architecture.plot_stream({"stream": [0.5, 1.0, 4.0]})
-    assert list(ax.lines[0].get_ydata()) == [0.5, 1.0, 4.0]
-    assert ticks(ax.xaxis) == ["embeddings", "h.0", "h.1"]
+def test_heads_frame_the_picked_pattern_and_draw_it_beside():
+    patterns = torch.rand(2, 3, 3, 3).tril()
+    grid, picked = architecture.plot_heads(patterns, "abc", (1, 2), title="whose")
+    assert (grid.patches[0].get_x(), grid.patches[0].get_y()) == (7.5, 3.5)
+    assert np.allclose(picked.images[0].get_array().filled(0), patterns[1, 2])
+    titles = [ax.get_title(loc="left") for ax in (grid, picked)]
+    assert titles == ["whose: all 6 patterns", "whose: layer 1, head 2"]
+
+
+def test_heads_without_a_name_have_titles_without_a_colon():
+    axes = architecture.plot_heads(torch.ones(1, 1, 2, 2).tril(), "ab", (0, 0))
+    assert [ax.get_title(loc="left") for ax in axes] == ["all 1 patterns", "layer 0, head 0"]
+
+
+def test_gather_writes_every_number_of_the_calculation():
+    keys = torch.tensor([[2 * np.log(3), 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    values = [[5.0, 0], [0, 2.5], [0, 0]]
+    ax = architecture.plot_gather(["Ann", "ran", "she"], [1.0, 0, 0, 0], keys, values)
+    written = texts(ax)
+    assert {"2.20", "1.10", "3.00", "1.00", "0.60", "0.20", "(5, 0)", "(0, 2.50)"} <= set(written)
+    assert {"(3, 0)", "(0, 0.50)", "sum 5.00", "sum (3, 0.50)"} <= set(written)
+    assert "“she” asks,\nquery (1, 0, 0, 0)" in written
+    widths = [bar.get_width() / 0.84 for bar in ax.patches]
+    assert np.allclose(widths, [1, 0.6, 1, 0.2, 1, 0.2])
+
+
+def test_lens_writes_each_word_in_its_cell():
+    probs = [[0.9, 0.1], [0.3, 0.6], [0.2, 0.8]]
+    ax = architecture.plot_lens([["a", "$b"], ["c", "d"], [" e", "f"]], probs, ["x", " y"])
+    assert np.allclose(ax.images[0].get_array(), probs)
+    places = {text.get_text(): text.get_position() for text in ax.texts}
+    assert places == {
+        "a": (0, 0),
+        visible("$b"): (1, 0),
+        "c": (0, 1),
+        "d": (1, 1),
+        "␣e": (0, 2),
+        "f": (1, 2),
+    }
+    assert ticks(ax.yaxis) == ["embeddings", "after h.0", "after h.1"]
+    assert ticks(ax.xaxis) == ["x", "␣y"]
+
+
+def test_silenced_draws_effects_with_their_intervals():
+    heads, effects = [(0, 0), (0, 1), (3, 2)], torch.tensor([0.25, -0.01, 0.5])
+    ends = [(0.2, 0.35), (-0.05, 0.0), (0.4, 0.75)]
+    ax = architecture.plot_silenced(heads, effects, ends, picked=[(3, 2)])
+    bars = [bar for bar in ax.patches if bar.get_width()]
+    assert np.allclose([bar.get_width() for bar in bars], effects)
+    assert [bar.get_hatch() or "" for bar in bars] == ["", "", "//"]
+    lines = [segment[:, 0] for segment in ax.collections[0].get_segments()]
+    assert np.allclose(lines, ends)
+    assert texts(ax)[0] == "+0.250  (+0.200 to +0.350)"
+    assert texts(ax)[1] == "−0.010  (−0.050 to +0.000)"
+    assert ticks(ax.yaxis) == ["layer 0, head 0", "layer 0, head 1", "layer 3, head 2"]
+
+
+def test_stream_draws_what_it_gets():
+    ax = architecture.plot_stream({"stream": [0.5, 1.0, 4.0, 2.0]}, ends=("ln_f",))
+    assert list(ax.lines[0].get_ydata()) == [0.5, 1.0, 4.0, 2.0]
+    assert ticks(ax.xaxis) == ["embeddings", "h.0", "h.1", "ln_f"]
 
 
 def test_data_flow_writes_the_recorded_shapes():
@@ -108,26 +162,28 @@ def test_stacks_draw_blocks_additions_and_patterns():
         "columns": "abc",
     }
     model |= {"block": ["LayerNorm", "attention", "LayerNorm", "MLP"], "skips": [(0, 1), (2, 3)], "pattern": PATTERN}
-    axes = blueprints.plot_stacks([model, model | {"cached": 1, "skips": [(0, 0)]}])
+    other = model | {"cached": 1, "skips": [(0, 0)], "drawn_from": "random matrices"}
+    axes = blueprints.plot_stacks([model, other])
     assert axes.shape == (2, 2)
     assert [t for t in texts(axes[0, 0]) if t in model["block"]] == model["block"]
     assert (texts(axes[0, 0]).count("+"), texts(axes[0, 1]).count("+")) == (2, 1)
     assert np.allclose(axes[1, 0].images[0].get_array().filled(0), PATTERN)
     assert axes[1, 1].lines[0].get_xdata()[0] == 0.5
     assert "cached segment" in texts(axes[1, 1])
+    assert [ax.get_title() for ax in axes[1]] == ["", "random matrices"]
 
 
 NODES = {("a",): 0.6, ("b",): 0.4, ("a", "c"): 0.9, ("b", "c"): 0.3, ("b", "d"): 0.7}
 
 
 def test_next_token_tree_has_a_label_per_node_and_a_line_per_step():
-    ways = {"greedy": ("a", "c"), "beam": ("a", "c"), "lot": ("b", "d")}
-    ax = blueprints.plot_next_token_tree("root", NODES, ways, drawn=("lot",))
+    ways = {"greedy": ("a", "c"), "beam": ("a", "c"), "sampled": ("b", "d")}
+    ax = blueprints.plot_next_token_tree("root", NODES, ways, drawn=("sampled",))
     assert sorted(texts(ax)) == sorted(["root", *(f"{path[-1]}  {p:.2f}" for path, p in NODES.items())])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == list(ways)
     lines = [line for line in ax.lines if len(line.get_xdata())]
     assert len(lines) == 2 + 2 + 2 + 1, "two steps for each strategy, and one branch that nobody takes"
-    assert sum(line.get_linestyle() != "-" for line in lines) == 2, "only what was drawn by lot is broken"
+    assert sum(line.get_linestyle() != "-" for line in lines) == 2, "only what was sampled is broken"
 
 
 def test_next_token_tree_puts_likelier_branches_above():
@@ -136,3 +192,13 @@ def test_next_token_tree_puts_likelier_branches_above():
     assert height["a  0.60"] < height["b  0.40"]
     assert height["d  0.70"] < height["c  0.30"]
     assert height["b  0.40"] == (height["d  0.70"] + height["c  0.30"]) / 2
+
+
+def test_next_token_tree_shows_two_digits_of_a_small_probability():
+    nodes = {("a",): 0.0996, ("b",): 0.0871, ("c",): 0.00333, ("d",): 0.00002}
+    assert texts(blueprints.plot_next_token_tree("root", nodes, {}))[:4] == [
+        "a  0.10",
+        "b  0.087",
+        "c  0.0033",
+        "d  2e-05",
+    ]

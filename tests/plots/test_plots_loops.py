@@ -17,15 +17,6 @@ def texts(ax):
     return [t.get_text() for t in ax.texts]
 
 
-def test_each_phrase_has_a_curve_of_its_own_marker():
-    ax = plots.plot_repetitions({"one": [0.1, 0.2], "two": torch.tensor([0.3, 0.4, 0.5])})
-    assert [list(line.get_ydata()) for line in ax.lines] == [[0.1, 0.2], pytest.approx([0.3, 0.4, 0.5])]
-    assert [list(line.get_xdata()) for line in ax.lines] == [[1, 2], [1, 2, 3]]
-    assert len({line.get_marker() for line in ax.lines}) == 2
-    assert ax.get_yscale() == "log"
-    assert ax.get_ylim()[1] == 1
-
-
 def test_the_map_shows_every_probability_in_its_place():
     ax = plots.plot_phrase([" a", "$"], [[0.5, 0.001], [0.9, 0.25]])
     assert texts(ax) == ["0.50", "<.01", "0.90", "0.25"]
@@ -60,3 +51,11 @@ def test_paths_are_sorted_and_marked():
     assert [bar.get_width() for bar in ax.patches] == [0.5, 0.3, 0.2]
     assert texts(ax) == [" 0.500  ◀ best", " 0.300  ◀ greedy", " 0.200"]
     assert [bool(bar.get_hatch()) for bar in ax.patches] == [True, True, False]
+
+
+def test_every_head_has_its_share_in_its_place():
+    ax = plots.plot_heads(torch.tensor([[0.1, 0.75], [0.0, 1.0], [0.5, 0.25]]))
+    assert texts(ax) == ["0.10", "0.75", "0.00", "1.00", "0.50", "0.25"]
+    assert ax.texts[1].get_position() == (1, 0)
+    assert ax.images[0].get_clim() == (0, 1)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("head", "layer")

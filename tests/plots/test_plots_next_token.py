@@ -27,16 +27,6 @@ def test_bars_are_the_probabilities_and_the_chosen_one_is_marked_by_more_than_co
     assert ax.get_xlabel()
 
 
-def test_softmax_stations_are_logits_powers_and_probabilities():
-    logits = torch.tensor([2.0, 0.0, -1.0])
-    axes = plots.plot_softmax(["a", "b", "c"], logits)
-    for ax, values in zip(axes, (logits, logits.exp(), logits.softmax(0)), strict=True):
-        assert [bar.get_width() for bar in ax.patches] == pytest.approx(values.tolist())
-        low, high = ax.get_xlim()
-        assert low < min(0, values.min()) or values.min() >= 0 >= low
-        assert high > values.max()
-
-
 def test_the_text_grows_by_the_chosen_candidates():
     ax = plots.plot_growing_text("Once", [[" upon", " a"], [" the", " a"]], [[0.9, 0.1], [0.6, 0.4]], [0, 1])
     assert "Once" in texts(ax)
@@ -62,6 +52,19 @@ def test_surprisal_bars_and_entropy_line():
     assert [bar.get_height() for bar in ax.patches] == [1, 2]
     assert list(ax.lines[0].get_ydata()) == [0.5, 1.5]
     ax.figure.canvas.draw()
+
+
+def test_each_text_is_a_point_and_the_diagonal_is_labelled():
+    ax = plots.plot_own_surprise({"greedy": (torch.tensor([2.0, 3.0]), [1.0, 1.5]), "sampled": ([2.5], [2.4])})
+    points = [(list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines]
+    assert points[0] == ([2.0, 3.0], [1.0, 1.5])
+    assert points[1] == ([2.5], [2.4])
+    assert points[2][0] == points[2][1]
+    assert len({line.get_marker() for line in ax.lines[:2]}) == 2
+    assert ax.get_xlim() == ax.get_ylim()
+    assert ax.get_xlim()[1] > 3
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["greedy", "sampled", "as surprising as expected"]
 
 
 @pytest.mark.parametrize(

@@ -33,16 +33,13 @@ def overlaps(ax):
 def test_levels_cover_the_same_bytes_from_left_to_right():
     bpe, text = BPE.gpt2(), "naïve 🙂"
     ids = bpe.encode(text)
-    levels = [
-        ("text", [(c, len(c.encode())) for c in text]),
-        ("tokens", [(bpe.show(i), len(bpe.token_bytes[i])) for i in ids]),
-    ]
-    ax = plots.plot_levels(levels)
+    tokens = [bpe.token_bytes[i] for i in ids]
+    ax = plots.plot_levels(text, bpe.split(text), tokens, ids)
     ends = {}
     for box in boxes(ax):
         ends[round(box.get_y(), 3)] = max(ends.get(round(box.get_y(), 3), 0), box.get_x() + box.get_width())
-    assert list(ends.values()) == pytest.approx([11, 11], abs=0.05)
-    assert {"text", "tokens", "ï", "␣"} <= set(texts(ax))
+    assert list(ends.values()) == pytest.approx([11] * 5, abs=0.05)
+    assert {"text", "pieces", "bytes", "tokens", "ids", "ï", "c3", str(ids[0])} <= set(texts(ax))
     assert overlaps(ax) == []
 
 
@@ -73,16 +70,13 @@ def test_tokens_are_wrapped_into_lines_and_the_picked_one_is_framed():
     assert overlaps(ax) == []
 
 
-def test_cost_bars_have_the_given_lengths():
-    axes = plots.plot_token_cost(["one", "two"], [0.2, 1.5], [0.2, 0.5])
-    assert [[b.get_width() for b in ax.patches] for ax in axes] == [[0.2, 1.5], [0.2, 0.5]]
-    assert [ax.get_xlabel() for ax in axes] == ["tokens per character", "tokens per byte"]
-
-
-def test_learning_curve_starts_at_no_merges_and_at_zero():
-    ax = plots.plot_learning([10, 7, 5])
-    assert ax.lines[0].get_xydata().tolist() == [[0, 10], [1, 7], [2, 5]]
-    assert ax.get_ylim()[0] == 0
+def test_cost_bars_have_the_given_lengths_and_say_them():
+    ax = plots.plot_message_cost(["one", "two"], [12, 33], [14, 84])
+    assert [b.get_width() for b in boxes(ax)] == [14, 84, 12, 33]
+    assert [t.strip() for t in texts(ax)] == ["14 tokens from 12 pieces", "84 tokens from 33 pieces"]
+    assert "tokens" in ax.get_xlabel()
+    right = max(t.get_window_extent(ax.figure.canvas.get_renderer()).x1 for t in ax.texts)
+    assert right <= ax.figure.bbox.x1
 
 
 def test_padding_is_hatched_and_has_no_position():

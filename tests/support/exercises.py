@@ -29,13 +29,19 @@ def run_exercise(lesson, name, answer=None):
 
     `answer=None` runs the stub as it stands. The check is the last line of the stub's cell.
     """
+    body, check = exercises(lesson)[name][0].rstrip().rsplit("\n", 1)
+    namespace = namespace_of(lesson, body if answer is None else answer)
+    with torch.set_grad_enabled(True):
+        return eval(check, namespace)
+
+
+def namespace_of(lesson, source):
+    """Run a lesson's set-up cell, then `source`; return what is bound afterwards."""
     cells = json.loads((NOTEBOOKS / f"{lesson}.ipynb").read_text("utf8"))["cells"]
     setup = next("".join(c["source"]) for c in cells if c["id"] == "setup")
-    stub = exercises(lesson)[name][0].rstrip()
-    body, check = stub.rsplit("\n", 1)
     namespace = {}
     # a set-up cell may switch gradients off for its notebook; the tests after this one must not notice
     with torch.set_grad_enabled(True):
         exec(setup, namespace)
-        exec(body if answer is None else answer, namespace)
-        return eval(check, namespace)
+        exec(source, namespace)
+    return namespace

@@ -29,7 +29,7 @@ def write_tiny_gpt2(folder, *, vocab_size=8449, n_layer=2, n_embd=16, seed=0):
         state[f"h.{i}.attn.bias"] = torch.ones(32, 32).tril()[None, None]
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     text = json.dumps(config.to_dict() | {"architectures": ["GPT2LMHeadModel"]}, default=str)
-    (folder / "config.json").write_text(text)
+    (folder / "config.json").write_text(text, "utf8")
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(MINI / name, folder / name)
     return folder

@@ -20,9 +20,9 @@ def folder(tmp_path):
     for part, names in {"children": ["a", "b"], "novels": ["c"], "heldout": ["d"]}.items():
         (tmp_path / part).mkdir()
         for name in names:
-            (tmp_path / part / f"{name}.txt").write_text(f"The story of {name}.\n\nIt was long ago. " * 20)
+            (tmp_path / part / f"{name}.txt").write_text(f"The story of {name}.\n\nIt was long ago. " * 20, "utf8")
     entry = {"split": "novels", "file": "c.txt", "title": "A Novel", "author": "N. N."}
-    (tmp_path / "manifest.json").write_text(json.dumps([entry]))
+    (tmp_path / "manifest.json").write_text(json.dumps([entry]), "utf8")
     return tmp_path
 
 
@@ -38,7 +38,7 @@ def test_books_are_found_by_part_with_what_the_manifest_says(folder):
 
 
 def test_text_files_without_folders_are_one_part(tmp_path):
-    (tmp_path / "one.txt").write_text("words " * 100)
+    (tmp_path / "one.txt").write_text("words " * 100, "utf8")
     assert list(corpus.books(tmp_path)) == ["texts"]
 
 
@@ -46,7 +46,7 @@ def test_whole_texts_are_encoded_with_the_special_token_before_each_and_the_held
     bpe = BPE.mini()
     parts = corpus.encode_parts(folder, bpe)
     assert set(parts) == {"children", "novels"}
-    a, b = ((folder / "children" / f"{n}.txt").read_text() for n in "ab")
+    a, b = ((folder / "children" / f"{n}.txt").read_text("utf8") for n in "ab")
     assert parts["children"].tolist() == [bpe.eos_token_id, *bpe.encode(a), bpe.eos_token_id, *bpe.encode(b)]
 
 
@@ -55,7 +55,7 @@ def test_what_was_kept_is_used_again_until_a_file_changes(folder, tmp_path_facto
     first = corpus.encode_parts(folder, bpe, keep=keep)
     np.save(keep / "novels.npy", np.arange(5))  # a forgery shows which one is read
     assert corpus.encode_parts(folder, bpe, keep=keep)["novels"].tolist() == [0, 1, 2, 3, 4]
-    (folder / "novels" / "c.txt").write_text("Another text.")
+    (folder / "novels" / "c.txt").write_text("Another text.", "utf8")
     assert corpus.encode_parts(folder, bpe, keep=keep)["novels"].tolist() != [0, 1, 2, 3, 4]
     assert np.array_equal(corpus.encode_parts(folder, bpe, keep=keep)["children"], first["children"])
 
@@ -66,7 +66,7 @@ def test_a_folder_that_is_no_corpus_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no \.txt file to train on"):
         corpus.books(tmp_path)
     (tmp_path / "heldout").mkdir()
-    (tmp_path / "heldout" / "x.txt").write_text("never trained on")
+    (tmp_path / "heldout" / "x.txt").write_text("never trained on", "utf8")
     with pytest.raises(ValueError, match=r"no \.txt file to train on"):
         corpus.books(tmp_path)
     (tmp_path / "latin.txt").write_bytes("naïve".encode("latin-1"))

@@ -229,4 +229,4 @@ def test_the_folder_opens_with_the_same_logits_and_names_its_version(tmp_path, c
     from gpt2lessons import checksums
 
     assert checksums.faults(tmp_path) == []
-    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "float32"
+    assert json.loads((tmp_path / "config.json").read_text("utf8"))["dtype"] == "float32"

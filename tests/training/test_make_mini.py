@@ -23,14 +23,16 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     for part in ("tales", "heldout"):
         (folder / part).mkdir()
-        (folder / part / "one.txt").write_text(f"In the {part} there was a *fox*, and a crow, and a cheese.\n\n" * 60)
+        (folder / part / "one.txt").write_text(
+            f"In the {part} there was a *fox*, and a crow, and a cheese.\n\n" * 60, "utf8"
+        )
     return folder
 
 
 @pytest.fixture
 def few_prompts(monkeypatch, tmp_path):
     path = tmp_path / "prompts.json"
-    path.write_text(json.dumps({"prompts": ["The fox <b>said</b>", "A crow"]}))
+    path.write_text(json.dumps({"prompts": ["The fox <b>said</b>", "A crow"]}), "utf8")
     monkeypatch.setattr(model_card, "PROMPTS", path)
 
 
@@ -47,12 +49,12 @@ def test_from_texts_to_a_model_that_loads(folder, tmp_path, few_prompts, capsys)
     assert run["start"] is None
     assert [p["step"] for p in run["curve"]] == list(range(6))
     assert run["curve"][-1]["tokens"] == 6 * 2 * 32
-    assert json.loads((tmp_path / "out" / "training.json").read_text()) == report
+    assert json.loads((tmp_path / "out" / "training.json").read_text("utf8")) == report
     assert report["heldout"] == {}, "nobody knows who wrote it, so perhaps somebody whom it has read"
     (row,) = report["authors seen"].values()
     assert set(row) == {"author", "part", "bits per byte", "perplexity", *make_mini.BASELINES}
     assert row == make_mini.measure(lm, folder)["authors seen"]["one"]
-    card = (tmp_path / "out" / "README.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text("utf8")
     assert "version v9" in card
     assert "The fox &lt;b&gt;said&lt;/b&gt;" in card
     assert "never trained on" in card
@@ -78,7 +80,8 @@ def test_an_interrupted_training_ends_as_one_that_was_not(folder, tmp_path, few_
     whole, stopped = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "stopped"))
     assert all(whole[name].equal(stopped[name]) for name in whole)
     logs = [
-        [json.loads(x) for x in (tmp_path / n / "log.jsonl").read_text().splitlines()] for n in ("whole", "stopped")
+        [json.loads(x) for x in (tmp_path / n / "log.jsonl").read_text("utf8").splitlines()]
+        for n in ("whole", "stopped")
     ]
     assert next([(x["step"], x["loss"]) for x in log] for log in logs) == [(x["step"], x["loss"]) for x in logs[1]]
 
@@ -123,6 +126,13 @@ def library(tmp_path_factory):
     read += [entry("heldout", "Four", "Cora"), entry("validation", "Five", "Dan"), entry("heldout", "Six", None)]
     new = [entry("children", "Seven", "Eve"), entry("others", "Eight", "Fay"), entry("others", "Nine", "Gil")]
     return shelf("read", read), shelf("new", new), shelf("spoilt", [entry("others", "Ten", "Bob")])
+
+
+def test_training_goes_on_from_gpt2_mini_in_float32():
+    model, runs, name = make_mini._beginning("gpt2-mini", None, 0)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert name == "gpt2-mini v2"
+    assert runs == make_mini.curve()["runs"]
 
 
 def test_books_by_authors_who_were_read_are_told_apart(library, mini):
@@ -206,15 +216,28 @@ def test_validation_needs_texts(folder, library, tmp_path):
         make_mini.train(folder, tmp_path / "a", recipe, config=TINY)
     (tmp_path / "short").mkdir()
     (tmp_path / "short" / "one.txt").write_text("Too short.", "utf8")
-    with pytest.raises(ValueError, match="the validation texts have 4 tokens, but a context is 32"):
+    with pytest.raises(ValueError, match="the validation texts have 5 tokens, but a context is 32"):
         make_mini.train(folder, tmp_path / "b", recipe, config=TINY, validation=tmp_path / "short")
 
 
-def test_the_stretches_to_look_at_are_spread_over_the_texts(tmp_path):
+def test_a_text_that_is_looked_at_is_used_for_nothing_else(library):
+    read, new, _ = library
+    recipe = replace(RECIPE, validate_every=1)
+    with pytest.raises(ValueError, match="'Seven' is held out and a validation text at once"):
+        make_mini._validation(read, new, recipe, heldout=new)
+    with pytest.raises(ValueError, match="'Four' is held out and a validation text at once"):
+        make_mini._validation(read, read / "heldout", recipe)
+    with pytest.raises(ValueError, match="'One' is trained on and a validation text at once"):
+        make_mini._validation(read, [new, read / "tales"], recipe)
+    assert len(make_mini._validation(read, None, recipe, heldout=new).rows)
+    assert len(make_mini._validation(read, read / "validation", recipe, heldout=new).rows)
+
+
+def test_the_stretches_to_look_at_are_spread_over_the_texts(folder, tmp_path):
     (tmp_path / "one.txt").write_text("word " * 5000, "utf8")
-    rows = make_mini._validation(None, tmp_path, replace(RECIPE, validate_every=1)).rows
+    rows = make_mini._validation(folder, tmp_path, replace(RECIPE, validate_every=1)).rows
     assert rows.shape == (make_mini.VALIDATION_ROWS, 33)
-    few = make_mini._validation(None, tmp_path, replace(RECIPE, context=2000, validate_every=1)).rows
+    few = make_mini._validation(folder, tmp_path, replace(RECIPE, context=2000, validate_every=1)).rows
     assert few.shape[1] == 2001
     assert 1 <= len(few) <= 3
 
@@ -222,7 +245,7 @@ def test_the_stretches_to_look_at_are_spread_over_the_texts(tmp_path):
 def test_the_curve_keeps_the_mean_of_each_stretch(tmp_path, monkeypatch):
     monkeypatch.setattr(make_mini, "POINTS_OF_A_CURVE", 2)
     lines = ({"step": s, "tokens": 10 * s, "loss": float(s)} for s in range(5))
-    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf8")
     assert make_mini._curve(tmp_path / "log.jsonl") == [
         {"step": 2, "tokens": 20, "loss": 1.0},
         {"step": 4, "tokens": 40, "loss": 3.5},
@@ -230,7 +253,7 @@ def test_the_curve_keeps_the_mean_of_each_stretch(tmp_path, monkeypatch):
 
 
 def test_a_corpus_without_held_out_texts_is_said(tmp_path, mini):
-    (tmp_path / "one.txt").write_text("words " * 99)
+    (tmp_path / "one.txt").write_text("words " * 99, "utf8")
     with pytest.raises(ValueError, match="has no folder 'heldout'"):
         make_mini.measure(mini, tmp_path)
 
@@ -257,9 +280,9 @@ def test_commands(folder, tmp_path, few_prompts, capsys):
     assert main(["heldout", "--corpus", str(folder), "--model", str(tmp_path / "m")]) == 0
     assert capsys.readouterr().out.splitlines()[-2:] == printed.splitlines()[-2:]
     assert main([*command, "--seed", "4"]) == 2
-    assert "another recipe" in capsys.readouterr().out
+    assert "another recipe" in capsys.readouterr().err
     assert main(["heldout", "--corpus", str(tmp_path / "nothing")]) == 2
-    assert "there is no folder" in capsys.readouterr().out
+    assert "there is no folder" in capsys.readouterr().err
 
 
 def test_the_commands_take_several_sources_and_a_schedule(library, tmp_path, few_prompts, capsys):
@@ -283,7 +306,7 @@ def test_model_text_cannot_break_the_card():
 
 def test_the_bundled_figures_are_those_of_the_bundled_card():
     report, card = make_mini.curve(), (models.MINI / "README.md").read_text("utf8")
-    assert report["runs"][-1]["version"] == json.loads((models.MINI / "config.json").read_text())["model_version"]
+    assert report["runs"][-1]["version"] == json.loads((models.MINI / "config.json").read_text("utf8"))["model_version"]
     for title, row in (report["heldout"] | report["authors seen"]).items():
         assert f"{row['bits per byte']:.3f}" in next(
             line for line in card.splitlines() if line.startswith(f"| {title} ")

@@ -194,8 +194,8 @@ def test_an_interrupt_loses_no_finished_batch_and_changes_nothing(mini, capsys, 
 def test_a_checkpoint_survives_a_torn_last_line(mini, tmp_path, table):
     file = tmp_path / "sweep.jsonl"
     sweep(mini, SearchSpace(**SPACE), PROMPTS, **SMALL, checkpoint=file)
-    lines = file.read_text().splitlines()
-    file.write_text("\n".join([*lines[:3], lines[3][:40]]))
+    lines = file.read_text("utf8").splitlines()
+    file.write_text("\n".join([*lines[:3], lines[3][:40]]), "utf8")
     again = sweep(mini, SearchSpace(**SPACE), PROMPTS, **SMALL, checkpoint=file)
     same(again, table)
     third = sweep(mini, SearchSpace(**SPACE), PROMPTS, **SMALL, checkpoint=file)
@@ -206,7 +206,7 @@ def test_another_sweeps_rows_are_refused(mini, tmp_path, table):
     with pytest.raises(ValueError, match="belongs to another sweep"):
         sweep(mini, SearchSpace(**SPACE), PROMPTS, **SMALL, seed=1, resume=table)
     file = tmp_path / "other.jsonl"
-    file.write_text(json.dumps("other") + "\n")
+    file.write_text(json.dumps("other") + "\n", "utf8")
     with pytest.raises(ValueError, match=r"other\.jsonl belongs to another sweep"):
         sweep(mini, SearchSpace(**SPACE), PROMPTS, **SMALL, checkpoint=file)
 

@@ -92,7 +92,7 @@ def test_the_table_says_what_is_too_much(arguments, peak, code, monkeypatch, cap
     monkeypatch.setattr(bench_memory, "write_stand_in", lambda folder: None)
     assert __main__.main(["bench", "--memory", *arguments]) == code
     version, head, first, second, *_ = capsys.readouterr().out.splitlines()
-    assert [path for path, _ in asked] == notebooks.lessons()
+    assert [path for path, _ in asked] == notebooks.everything()
     assert torch.__version__ in version
     assert ("for memory only" in head) == (arguments == ["random-gpt2"])
     assert f"{peak / 1e6:,.0f}" in first

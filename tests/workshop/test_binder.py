@@ -59,7 +59,7 @@ def test_binders_tool_takes_the_conda_build_pack_with_the_right_python(repo2dock
 def test_the_assertions_above_can_fail(repo2docker, course, tmp_path):
     """The trap: with a requirements.txt in its place, the environment at the root is lost without a word."""
     (course / "binder" / "environment.yml").unlink()
-    (course / "binder" / "requirements.txt").write_text("torch\n")
+    (course / "binder" / "requirements.txt").write_text("torch\n", "utf8")
     shown = dockerfile(repo2docker, course, tmp_path)
     assert "Building conda environment for python=3.11" not in shown
     assert '--file "binder/environment.yml"' not in shown
@@ -82,11 +82,11 @@ def post_build(tmp_path):
 
     def run(*, fails_at="nothing", **variables):
         calls = tmp_path / "calls"
-        fake.write_text(f'#!/bin/sh\necho "$*" >> {calls}\ncase "$*" in *{fails_at}*) exit 7;; esac\n')
+        fake.write_text(f'#!/bin/sh\necho "$*" >> {calls}\ncase "$*" in *{fails_at}*) exit 7;; esac\n', "utf8")
         fake.chmod(0o755)
         env = {"PATH": f"{fake.parent}:{os.environ['PATH']}", **variables}
         done = subprocess.run([BINDER / "postBuild"], cwd=tmp_path, env=env, capture_output=True, text=True)
-        return done.returncode, calls.read_text().splitlines(), done.stdout
+        return done.returncode, calls.read_text("utf8").splitlines(), done.stdout
 
     return run
 

@@ -24,7 +24,7 @@ def machine(tmp_path):
         (programs / tool).symlink_to(shutil.which(tool))
 
     def write(path, line):
-        path.write_text(f"#!{shutil.which('bash')}\n{line}\n")
+        path.write_text(f"#!{shutil.which('bash')}\n{line}\n", "utf8")
         path.chmod(0o755)
 
     def run(*, pip="exit 0", pytest="exit 0", **others):
@@ -85,9 +85,9 @@ def test_without_a_browser_it_says_why_and_does_not_fail(machine, programs, reas
 
 
 def test_ci_runs_it_last_and_keeps_the_pictures():
-    assert (SCRIPT.parent / "run").read_text().rstrip().endswith("\nbash .ci/browser")
+    assert (SCRIPT.parent / "run").read_text("utf8").rstrip().endswith("\nbash .ci/browser")
     assert os.access(SCRIPT, os.X_OK)
-    workflow = (SCRIPT.parent.parent / ".github" / "workflows" / "ci.yml").read_text()
+    workflow = (SCRIPT.parent.parent / ".github" / "workflows" / "ci.yml").read_text("utf8")
     assert "bash .ci/run" in workflow
     assert "GPT2LESSONS_SCREENSHOTS: ${{ github.workspace }}/screenshots" in workflow
     assert "actions/upload-artifact" in workflow

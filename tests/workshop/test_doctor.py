@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import gpt2lessons as gl
 from gpt2lessons import __main__, checksums
 from gpt2lessons.loading import hub
 from gpt2lessons.workshop import doctor
@@ -68,7 +69,7 @@ def test_healthy_machine_gets_exit_code_0_and_every_requirement_a_line(healthy, 
     shown = capsys.readouterr().out
     assert "BAD" not in shown
     assert "Everything that the lessons need is here." in shown
-    for requirement in tomllib.loads(doctor.PROJECT.read_text())["project"]["dependencies"]:
+    for requirement in tomllib.loads(doctor.PROJECT.read_text("utf8"))["project"]["dependencies"]:
         name, floor = requirement.split(">=")
         assert f"ok   {name} {importlib.metadata.version(name)} (at least {floor})" in shown
     assert "8.0 GB of memory" in shown
@@ -113,6 +114,31 @@ def test_course_that_is_not_installed(healthy, monkeypatch):
     pretend(monkeypatch, "gpt2lessons", None)
     assert the_one_bad().what == "the course itself is not installed"
     assert "pip install -c constraints.txt -e ." in the_one_bad().mend
+
+
+def test_doctor_says_where_the_course_was_found(healthy, monkeypatch):
+    monkeypatch.chdir(healthy)
+    assert doctor._place() == doctor.Finding(True, f"gpt2lessons {gl.__version__} found in {ROOT / 'gpt2lessons'}")
+    assert doctor._place() in doctor.examine()
+
+
+def test_a_folder_that_hides_the_course_is_named(healthy, monkeypatch):
+    """Python takes a clone's outer folder for an empty package, where the course is not on the path itself."""
+    (healthy / "gpt2lessons" / "gpt2lessons").mkdir(parents=True)
+    monkeypatch.chdir(healthy)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if not (Path(p) / "gpt2lessons").is_dir()])
+    found = doctor._place()
+    assert not found.good
+    assert found.what.startswith(f"in this folder Python takes {healthy / 'gpt2lessons'} for the course, which is in ")
+    assert "rename that one" in found.mend
+
+
+def test_another_copy_in_the_working_folder_is_named(healthy, monkeypatch):
+    (healthy / "gpt2lessons").mkdir()
+    (healthy / "gpt2lessons" / "__init__.py").touch()
+    monkeypatch.chdir(healthy)
+    assert doctor._place().good
+    assert doctor._place().what.endswith(f"; in this folder notebooks import {healthy / 'gpt2lessons'}")
 
 
 def test_requirements_of_an_installed_copy_are_those_it_was_installed_with(monkeypatch, tmp_path):
@@ -184,7 +210,7 @@ def test_other_spoiled_assets_are_named(copied, monkeypatch, name):
 
 
 def test_every_file_that_load_reads_has_a_checksum():
-    listed = {line.split()[1] for line in (doctor.MINI / "SHA256SUMS").read_text().splitlines()}
+    listed = {line.split()[1] for line in (doctor.MINI / "SHA256SUMS").read_text("utf8").splitlines()}
     assert listed == {p.name for p in doctor.MINI.iterdir()} - {"README.md", "SHA256SUMS", "training.json"}
 
 
@@ -199,7 +225,7 @@ def test_cache_that_cannot_be_written_to(healthy, monkeypatch):
 
 
 def test_cache_whose_place_is_a_file(healthy):
-    (healthy / "hf").write_text("in the way")
+    (healthy / "hf").write_text("in the way", "utf8")
     assert "nothing can be written" in the_one_bad().what
 
 
@@ -217,7 +243,7 @@ def test_full_disk(healthy, monkeypatch):
     ],
 )
 def test_memory_is_that_of_the_container(healthy, monkeypatch, limit, good, words):
-    (healthy / "memory.max").write_text(limit + "\n")
+    (healthy / "memory.max").write_text(limit + "\n", "utf8")
     monkeypatch.setattr(doctor, "_GROUPS", (healthy / "memory.max",))
     (found,) = [f for f in doctor.examine() if "GB of memory" in f.what]
     assert found.good is good
@@ -228,7 +254,7 @@ def cached_gpt2(machine, revision, monkeypatch, content=b"weights"):
     folder = machine / "hf" / "hub" / "models--openai-community--gpt2" / "snapshots" / revision
     folder.mkdir(parents=True)
     for name in ("config.json", "vocab.json", "merges.txt"):
-        (folder / name).write_text("{}")
+        (folder / name).write_text("{}", "utf8")
     (folder / "model.safetensors").write_bytes(content)
     checkpoint = hub.FAMILY["gpt2"]
     monkeypatch.setitem(hub.FAMILY, "gpt2", replace(checkpoint, sha256=checksums.digest(folder / "model.safetensors")))

@@ -46,7 +46,7 @@ def test_dataset_metadata_keeps_kaggles_rules(folder):
 
 def test_dataset_has_the_wheel_and_says_what_else_is_needed(folder):
     dataset = folder / "out" / "dataset"
-    assert (dataset / "requirements.txt").read_text().splitlines() == doctor.requirements()
+    assert (dataset / "requirements.txt").read_text("utf8").splitlines() == doctor.requirements()
     assert all(path.is_file() for path in dataset.iterdir()), "kaggle datasets create skips folders"
     (wheel,) = dataset.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -87,7 +87,7 @@ def test_kernel_is_the_lesson_with_its_installing_cell_once_and_first(folder, le
     original = read(lesson)
     assert [c["id"] for c in cells] == [c["id"] for c in original["cells"]]
     assert others == notebooks.code_cells(original)[1:]
-    assert not re.search(r"\]\(\d\d_\w+\.ipynb", "".join("".join(c["source"]) for c in cells))
+    assert not re.search(r"\]\([\w./]+\.ipynb", "".join("".join(c["source"]) for c in cells))
 
 
 def test_links_between_lessons_lead_to_their_kernels(folder):
@@ -157,7 +157,7 @@ def without_the_course(tmp_path):
                 (others / entry.name).symlink_to(entry)
     venv.create(tmp_path / "clean", symlinks=True)
     (site,) = (tmp_path / "clean").glob("lib/python3*/site-packages")
-    (site / "others.pth").write_text(f"{others}\n")
+    (site / "others.pth").write_text(f"{others}\n", "utf8")
     return tmp_path / "clean" / "bin" / "python"
 
 
@@ -199,3 +199,16 @@ def test_lesson_opened_alone_without_network_installs_the_wheel_and_runs_to_its_
     count, outputs, place = done.stdout.strip().splitlines()[-1].split(" ", 2)
     assert (count, outputs) == ("1", "[]"), "the installing cell must come first and be silent"
     assert place.startswith(str(tmp_path / "clean"))
+
+
+def test_links_to_what_is_not_on_kaggle_lead_to_github(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "FOLDER", tmp_path)
+    (tmp_path / "deeper").mkdir()
+    for name in ("03_x", "deeper/a"):
+        (tmp_path / f"{name}.ipynb").touch()
+    source = "[a](deeper/a.ipynb) [g](glossary.ipynb#token) [l](03_x.ipynb#cell-id=b)"
+    notebook = {"cells": [{"cell_type": "markdown", "id": name, "source": [source]} for name in ("title", "x")]}
+    cell = kaggle.opened_alone(notebook, "03_x.ipynb", "ada")["cells"][-1]
+    github = "https://github.com/gpt2lessons/gpt2lessons/blob/main/notebooks"
+    lesson = "https://www.kaggle.com/code/ada/gpt2lessons-03-x#cell-id=b"
+    assert cell["source"] == f"[a]({github}/deeper/a.ipynb) [g]({github}/glossary.ipynb#token) [l]({lesson})"

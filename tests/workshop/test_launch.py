@@ -2,8 +2,10 @@
 
 import ast
 import glob
+import importlib.machinery
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -91,6 +93,48 @@ def test_where_it_is_missing_the_cell_takes_it_from_github(published, missing, c
     command = [sys.executable, "-m", "pip", "install", "--quiet", "git+https://github.com/ada/gpt2lessons@main"]
     assert missing.asked == [command]
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_folder_of_the_same_name_does_not_count_as_the_course(missing, monkeypatch, tmp_path):
+    """A clone in the working folder, as on Colab: Python finds an empty "namespace package" there."""
+    clone = tmp_path / "content" / "gpt2lessons" / "gpt2lessons"
+    clone.mkdir(parents=True)
+    (clone / "__init__.py").touch()
+    spec = importlib.machinery.PathFinder.find_spec("gpt2lessons", [str(tmp_path / "content")])
+    assert spec is not None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setitem(sys.modules, "gpt2lessons", importlib.util.module_from_spec(spec))
+    exec(launch.first_cell(), {})
+    assert len(missing.asked) == 1
+    assert "gpt2lessons" not in sys.modules, "the empty one that is imported already would win"
+
+
+def test_the_trap_and_the_way_out_in_a_real_python(tmp_path):
+    """The cell in a folder that holds a clone: it installs, and what was installed is what the next import finds."""
+    (tmp_path / "content" / "gpt2lessons" / "gpt2lessons").mkdir(parents=True)
+    (tmp_path / "content" / "gpt2lessons" / "gpt2lessons" / "__init__.py").write_text("clone = True", "utf8")
+    (tmp_path / "site").mkdir()
+    code = f"""import subprocess, sys, types
+from pathlib import Path
+import gpt2lessons
+assert not hasattr(gpt2lessons, "__version__"), "the trap is not set"
+def pip(command, **options):
+    package = Path({str(tmp_path / "site")!r}) / "gpt2lessons"
+    package.mkdir()
+    (package / "__init__.py").write_text("installed = True", "utf8")
+    return types.SimpleNamespace(returncode=0)
+subprocess.run = pip
+sys.path.append({str(tmp_path / "site")!r})
+exec({launch.first_cell()!r})
+import gpt2lessons
+assert gpt2lessons.installed
+subprocess.run = None
+exec({launch.first_cell()!r})
+"""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-S", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path / "content", env=kept, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_on_kaggle_the_attached_wheel_is_taken_and_nothing_else_asked(missing):

@@ -1,6 +1,7 @@
 """The static copy: every lesson a page, with links that lead somewhere, formulas drawn, nothing from the network."""
 
 import builtins
+import posixpath
 import re
 from html.parser import HTMLParser
 
@@ -45,7 +46,8 @@ def pages(tmp_path_factory):
     pytest.importorskip("latex2mathml", reason=EXTRA)
     folder = tmp_path_factory.mktemp("site")
     assert __main__.main(["site", "--out", str(folder / "html")]) == 0
-    return {path.name: Reader(path.read_text("utf8")) for path in (folder / "html").iterdir()}
+    written = (folder / "html").rglob("*.html")
+    return {path.relative_to(folder / "html").as_posix(): Reader(path.read_text("utf8")) for path in written}
 
 
 @pytest.fixture
@@ -55,7 +57,12 @@ def course(tmp_path, monkeypatch):
     monkeypatch.setattr(notebooks, "FOLDER", tmp_path / "lessons")
     notebooks.FOLDER.mkdir()
 
-    def make(*lessons):
+    def make(*lessons, deeper=()):
+        for name, cells in deeper:
+            path = notebooks.FOLDER / "deeper" / f"{name}.ipynb"
+            path.parent.mkdir(exist_ok=True)
+            cells = [nbformat.v4.new_markdown_cell(f"# Deep <{name}>\n\n9 minutes"), *cells]
+            nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
         for number, cells in enumerate(lessons):
             cells = [
                 nbformat.v4.new_markdown_cell(f"# {number:02} · Why {number} < {number + 1}?\n\n45 minutes"),
@@ -72,10 +79,12 @@ def markdown(source):
 
 
 def test_every_lesson_is_a_page_and_the_contents_name_it(pages):
-    assert set(pages) == {f"{path.stem}.html" for path in notebooks.lessons()} | {"index.html"}
+    names = {f"{notebooks.name_of(path)}.html" for path in notebooks.everything()}
+    assert set(pages) == names | {"index.html", "glossary.html"}
+    assert "glossary.html" in pages["index.html"].links
     shown = "".join(data for _, data in pages["index.html"].text)
-    for path in notebooks.lessons():
-        assert f"{path.stem}.html" in pages["index.html"].links
+    for path in notebooks.everything():
+        assert f"{notebooks.name_of(path)}.html" in pages["index.html"].links
         assert index.question_and_minutes(path)[0] in shown
 
 
@@ -86,8 +95,9 @@ def test_links_within_the_site_lead_somewhere(pages):
             if ":" in link:
                 continue
             target, _, place = link.partition("#")
-            assert target in ("", *pages), f"{name} links to {link}"
-            assert not place or not target or place in pages[target].ids, f"{name} links to {link}"
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), target)) if target else name
+            assert target in pages, f"{name} links to {link}"
+            assert not place or target == name or place in pages[target].ids, f"{name} links to {link}"
             checked += 1
     assert checked > 3 * len(notebooks.lessons())
 
@@ -151,6 +161,29 @@ def test_links_to_lessons_become_links_to_pages(course):
     body = course([markdown("[a](01_x.ipynb) [b](01_x.ipynb#Ends) [c](https://github.com/01_x.ipynb)")], [])[0]
     links = Reader(body).links
     assert [x for x in links if "01_x" in x][1:4] == ["01_x.html", "01_x.html#Ends", "https://github.com/01_x.ipynb"]
+
+
+def test_deeper_pages_lie_in_their_folder_and_are_linked_both_ways(course):
+    links = [markdown("[a](../00_x.ipynb) [b](two.ipynb#top) [c](../glossary.ipynb)")]
+    lesson, one, _, contents = course(
+        [markdown("[d](deeper/one.ipynb) [e](./deeper/two.ipynb#cell-id=a)")], deeper=[("one", links), ("two", [])]
+    )
+    inside, found = ([x for x in Reader(page).links if not x.startswith("#")] for page in (lesson, one))
+    assert inside == ["index.html", "deeper/one.html", "deeper/two.html#cell-id=a", "index.html"]
+    assert found == ["../index.html", "../00_x.html", "two.html#top", "../glossary.ipynb", "../index.html"]
+    assert Reader(contents).links == ["00_x.html", "deeper/one.html", "deeper/two.html"]
+    assert "Deep &lt;one&gt;" in contents
+
+
+def test_a_course_without_deeper_notebooks_has_no_such_folder(course, tmp_path):
+    contents = course([])[-1]
+    assert "deeper" not in contents
+    assert [path.name for path in (tmp_path / "html").iterdir() if path.is_dir()] == []
+
+
+def test_glossary_is_a_page_whose_terms_can_be_linked(pages):
+    assert {"token", "byte-pair-encoding"} <= pages["glossary.html"].ids
+    assert any("#cell-id=" in link for link in pages["glossary.html"].links)
 
 
 def test_titles_are_escaped(course):

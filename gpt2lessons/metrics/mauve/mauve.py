@@ -1,7 +1,5 @@
 """A small MAUVE, how far a set of machine texts is from a set of human ones, as an `evaluate` metric."""
 
-import functools
-
 import numpy as np
 import torch
 
@@ -17,6 +15,9 @@ class Mauve(base.TextMetric):
     variance are clustered with k-means; the two histograms over clusters are compared along a curve of mixtures,
     and MAUVE is the area under it. predictions[i] and references[i] are not compared with each other.
 
+    The authors' package (mauve-text) differs in details: it normalizes features without centring them first, takes
+    25 points of the curve instead of 100, and rounds the number of clusters, texts / 10, where it is cut off here.
+
     The authors use 5,000 texts on each side and features of GPT-2 large. With fewer than about 1,000 texts, or another
     feature model, the number can only rank sets of the same size measured in the same way, and `note` says so.
     """
@@ -26,12 +27,19 @@ class Mauve(base.TextMetric):
 
     def _measure(self, predictions, references, model=None, clusters=None, scale=5.0, seed=0):
         """`model` is a `LanguageModel`; `clusters` defaults to a tenth of the texts; `scale` is the paper's c = 5."""
-        if model is None or not hasattr(model, "encode"):
-            raise ValueError("mauve needs a model for its features: compute(…, model=gl.load())")
+        base.check_model(model, "mauve")
+        if not isinstance(model.model, torch.nn.Module):
+            raise TypeError(f"mauve reads hidden states, and {model.name} has no weights: give another model")
         if len(predictions) < 4:
             raise ValueError(f"mauve compares sets of texts: give at least 4 on each side, not {len(predictions)}")
-        texts = predictions + [reference[0] for reference in references]
-        points = _reduced(np.stack([_features(model, text) for text in texts]))
+        human = [reference[0] for reference in references]
+        # read anew in each call, because the weights may have changed since the last; a text that occurs twice, once
+        vectors = dict.fromkeys([*predictions, *human])
+        for what, texts in (("predictions", predictions), ("references", human)):
+            for i, text in enumerate(texts):
+                if vectors[text] is None:
+                    vectors[text] = _features(model, text, f"{what}[{i}]")
+        points = _reduced(np.stack([vectors[text] for text in [*predictions, *human]]))
         clusters = clusters or max(2, len(predictions) // 10)
         labels = k_means(points, clusters, seed=seed)
         machine, human = labels[: len(predictions)], labels[len(predictions) :]
@@ -44,13 +52,22 @@ class Mauve(base.TextMetric):
         )
 
 
-@functools.lru_cache(maxsize=2000)  # sets are compared again and again; a vector takes a few kilobytes
-def _features(model, text):
-    ids, limit = model.encode(text), model.model.config.n_positions
-    if not 0 < ids.shape[1] <= limit:
-        raise ValueError(f"a text of {ids.shape[1]} tokens: mauve reads 1 to {limit}; cut the text")
-    with torch.no_grad():
-        return model.model(ids, output_hidden_states=True).hidden_states[-1][0, -1].float().numpy()
+def _features(model, text, what):
+    """Return the last hidden state (C,) at the last token of `text`, float64, of `model` in evaluation mode."""
+    ids, network = model.encode(text) if text else None, model.model
+    length, limit = 0 if ids is None else ids.shape[1], network.config.n_positions
+    if not 0 < length <= limit:
+        raise ValueError(
+            f"{what} has {length} tokens: mauve reads 1 to {limit}; {'cut it' if length else 'leave it out'}"
+        )
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            states = network(ids, output_hidden_states=True).hidden_states
+    finally:
+        network.train(training)
+    return states[-1][0, -1].double().cpu().numpy()
 
 
 def _reduced(points, keep=0.9):

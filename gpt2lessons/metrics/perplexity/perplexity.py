@@ -21,15 +21,17 @@ class Perplexity(base.TextMetric):
 
         `stride` reads texts that are longer than the context; `add_bos` predicts the first token too.
         """
-        if model is None or not hasattr(model, "encode"):
-            raise ValueError("perplexity needs a model: compute(predictions=…, model=gl.load())")
+        base.check_model(model, "perplexity")
+        if isinstance(prompts, str):
+            raise ValueError("prompts is a list with a text for each prediction, not one text; put it in brackets")
         if prompts is not None and len(prompts) != len(predictions):
             raise ValueError(f"{len(predictions)} predictions need as many prompts, not {len(prompts)}")
         rows = []
         for i, text in enumerate(predictions):
             try:
-                prompt = model.encode(prompts[i]) if prompts and prompts[i] else torch.empty(1, 0, dtype=torch.long)
-                ids, head = torch.cat([prompt, model.encode(text)], dim=1), prompt.shape[1]
+                ids = model.encode(text)
+                prompt = model.encode(prompts[i]) if prompts is not None and prompts[i] else ids[:, :0]
+                ids, head = torch.cat([prompt, ids], dim=1), prompt.shape[1]
                 log_probs = scoring.token_log_probs(model, ids, stride=stride, add_bos=add_bos)[0]
             except ValueError as error:
                 raise ValueError(f"predictions[{i}]: {error}") from None
