@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_sets import HIDDEN, cells, complaint, kind, model_answer
 
@@ -88,7 +88,12 @@ SCALARS = (
 KEYS = st.integers() | st.text() | st.tuples(st.integers(), st.booleans())
 
 
-@given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(KEYS, inner)))
+def _holding(inner):
+    return st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(KEYS, inner, max_size=4)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
+@given(st.recursive(SCALARS, _holding, max_leaves=20))
 def test_plain_data_arrives_as_it_was(value):
     arrived = wire.decode(wire.encode(value))
     assert arrived == value

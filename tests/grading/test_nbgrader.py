@@ -150,7 +150,7 @@ def handed_in_at_a_platform(folder):
         packed.writestr("hoppergrace_LATE_77_8002_ps2_decoding-1.ipynb", notebook)
     head = ["Identifier", "Full name", "Status", "Grade", "Maximum Grade", "Last modified (grade)"]
     people = [["Participant 1234567", "Ada", "Submitted", "", "20", "-"], ["Participant 9", "Bo", "", "", "20", "-"]]
-    with (folder / "worksheet.csv").open("w", newline="") as file:
+    with (folder / "worksheet.csv").open("w", newline="", encoding="utf8") as file:
         csv.writer(file).writerows([head, *people])
 
 
@@ -162,7 +162,8 @@ def hub(folder, tmp_path):
     exchange = tmp_path / "exchange"
     exchange.mkdir(mode=0o777)
     exchange.chmod(0o777)
-    (tmp_path / "config" / "nbgrader_config.py").write_text(config.replace("/srv/nbgrader/exchange", str(exchange)))
+    config = config.replace("/srv/nbgrader/exchange", str(exchange))
+    (tmp_path / "config" / "nbgrader_config.py").write_text(config, "utf8")
     found = {}
     for user in ("teacher", "ada"):
         home = tmp_path / user

@@ -71,7 +71,7 @@ def _patched(notebook, folder):
     notebook.cells.insert(0, new_code_cell("import torch\nfrom gpt2lessons.checks import coursework\n" + PATCHES))
     notebook.cells.insert(4, new_code_cell(PATCHES))
     for module in ("torch", "math", "gpt2lessons", "isolation", "wire", "nbformat"):
-        (folder / f"{module}.py").write_text("raise SystemExit")
+        (folder / f"{module}.py").write_text("raise SystemExit", "utf8")
 
 
 def _edited(notebook, folder):
