@@ -45,6 +45,12 @@ def _parser(arguments):
             command.add_argument("paths", nargs="*", type=_notebook, help="notebooks (default: all)")
             command.add_argument("--model", default="gpt2-mini", help="what gl.load() takes (default: gpt2-mini)")
             command.add_argument("--check", action="store_true", help="run only: write nothing")
+            command.add_argument(
+                "--machines",
+                nargs="*",
+                metavar="NAME",
+                help="with --check: run as if on other machines and print which outputs differ (default: all of them)",
+            )
         if run is bench:
             command.add_argument("--quick", action="store_true", help="fewer cases and tokens: about a minute")
             command.add_argument(
@@ -82,10 +88,25 @@ def execute(options):
         from gpt2lessons import load
 
         load(options.model)  # a name that means nothing is refused here, not in the first cell of every lesson
+    if options.machines is not None:
+        return _check_machines(options)
     for path in options.paths or _lessons():
         print(path.name, flush=True)
         notebooks.execute(path.resolve(), model=options.model, write=not options.check)
     return 0
+
+
+def _check_machines(options):
+    from gpt2lessons.workshop import machines
+
+    unknown = [name for name in options.machines if name not in machines.MACHINES]
+    if unknown or not options.check:
+        known = ", ".join(map(repr, machines.MACHINES))
+        raise ValueError(f"--machines goes with --check, and knows {known}; not {unknown}.")
+    paths = [path.resolve() for path in options.paths or _lessons()]
+    lines = list(machines.table(paths, options.machines or tuple(machines.MACHINES)))
+    print(*lines, sep="\n", flush=True)
+    return int(any(" on " in line for line in lines[len(paths) + 3 :]))
 
 
 def index(options):

@@ -98,6 +98,7 @@ MAY_IMPORT = {
     "workshop": set(),
     "workshop.notebooks": set(),
     "workshop.launch": set(),
+    "workshop.machines": {"workshop.notebooks"},
     "workshop.spoilers": set(),
     "workshop.lesson_rules": {"workshop.launch", "workshop.notebooks", "workshop.spoilers"},
     "workshop.glossary": {"workshop.notebooks"},
