@@ -61,7 +61,13 @@ def cut(answer):
     """Examine `answer(logits (B, V), k) -> (B, V)`: -inf for all that is smaller than its row's k-th largest."""
     from transformers import TopKLogitsWarper
 
-    got = call_untouched(answer, _TIED, 2)
+    try:
+        got = call_untouched(answer, _TIED, 2)
+    except RuntimeError as error:
+        if "size of tensor" not in str(error):
+            raise
+        hint = "One threshold per row is a column, (B, 1): an index such as [:, -1:] keeps the axis."
+        raise WrongError("logits (B, V) and your threshold have shapes that do not fit.", hint=hint) from None
     if isinstance(got, torch.Tensor) and got.shape == (3, 2):
         hint = "The result has a column for every token of the vocabulary."
         raise WrongError("these are the k largest logits without the places they came from.", hint=hint)
@@ -103,6 +109,7 @@ def cut(answer):
                 "Sort to find the threshold only; compare the logits where they stand.",
             ),
             "these are probabilities": (right.softmax(-1), "Logits in, logits out."),
+            "these are log-probabilities": (right.log_softmax(-1), "What is kept keeps its logit."),
             "the least probable tokens stay": (
                 _TIED.masked_fill(_TIED.topk(2, largest=False).values[:, -1:] < _TIED, -_INF),
                 "The other end.",
@@ -112,6 +119,9 @@ def cut(answer):
     if _one_of_the_ties_is_missing(got, right):
         hint = "Their logits are equal. Compare every logit with the k-th largest, instead of counting places."
         raise WrongError("tokens that tie with the k-th are removed.", hint=hint)
+    if isinstance(got, torch.Tensor) and got.equal(right.nan_to_num(neginf=got.min().item())) and got.min() < -99:
+        hint = "A large negative number is small only beside larger logits; GPT-2's own lie near −100."
+        raise WrongError(f"removed logits became {got.min():g}, which is not −∞.", hint=hint)
     expect_tensor(got, right, "the result for k=2")
     for k in (1, 4, 5):
         expect_tensor(answer(_TIED.clone(), k), processors.keep_top_k(_TIED, k), f"the result for k={k}")
@@ -163,7 +173,7 @@ def smallest_k(answer):
     return "sort, add up, stop where the mass is reached. Lesson 08 makes a sampler of it."
 
 
-@exercise("Top-p alone")
+@exercise("Top-p and nothing else")
 def top_p_alone(answer):
     """Examine a dict of arguments with which transformers' generate samples from the 0.8 nucleus and nothing else."""
     expect_value(answer, answer if isinstance(answer, dict) else {}, "the answer")
@@ -191,6 +201,8 @@ def top_p_alone(answer):
     k = answer["top_k"]
     if k == 1:
         raise WrongError("top_k=1 leaves one token: that is greedy search.", hint="How is top-k switched off?")
+    if isinstance(k, str):
+        raise WrongError(f"top_k={k!r} is a text.", hint="A number, without quotation marks.")
     if k is not None and not isinstance(k, bool) and k < 0:
         raise WrongError(f"top_k={k} means `off` in other programs; transformers refuses it.", hint="A number below 1.")
     if k is not None and (k or isinstance(k, bool)):
