@@ -12,7 +12,6 @@ from gpt2lessons.workshop import notebooks
 NOT_YET = {
     "05_beam_search",
     "06_random_sampling",
-    "07_top_k",
     "08_top_p",
     "09_top_k_top_p",
     "10_tuning",
