@@ -16,7 +16,6 @@ NOT_YET = {
     "03_next_token",
     "04_greedy_search",
     "05_beam_search",
-    "06_random_sampling",
     "07_top_k",
     "08_top_p",
     "09_top_k_top_p",
