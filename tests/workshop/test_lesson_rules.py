@@ -18,7 +18,6 @@ NOT_YET = {
     "05_beam_search",
     "06_random_sampling",
     "07_top_k",
-    "08_top_p",
     "09_top_k_top_p",
     "10_tuning",
     "11_evaluation",
