@@ -88,6 +88,9 @@ def test_surprisals_one_panel_per_text_on_one_scale_with_its_mean_and_tokens():
         assert set(ax.lines[0].get_ydata()) == {sum(values) / len(values)}
         assert ax.get_ylim() == fig.axes[0].get_ylim()
         assert "nats" in ax.get_ylabel()
-    assert [ax.get_title() for ax in fig.axes] == ["people: mean 2.00 nats per token", "beams: mean 0.50 nats per token"]
+    assert [ax.get_title() for ax in fig.axes] == [
+        "people: mean 2.00 nats per token",
+        "beams: mean 0.50 nats per token",
+    ]
     assert len({ax.patches[0].get_facecolor() for ax in fig.axes}) == 2
     assert fig.axes[0].get_ylim()[1] > 3.0
