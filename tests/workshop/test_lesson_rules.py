@@ -13,7 +13,6 @@ NOT_YET = {
     "01_architecture",
     "03_next_token",
     "04_greedy_search",
-    "05_beam_search",
     "06_random_sampling",
     "07_top_k",
     "08_top_p",
