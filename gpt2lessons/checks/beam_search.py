@@ -74,7 +74,7 @@ def beam_step(answer):
     """Examine `answer(beams, log_probs, num_beams) -> beams`: lists of (ids, total), best first."""
     for beams, table, num_beams in _STEPS:
         given, log_probs = list(beams), torch.tensor(table)
-        got = _beams(answer(given, log_probs, num_beams), "your function")
+        got = _beams(answer(given, log_probs, num_beams), "what your function returns")
         if given != beams:
             raise WrongError("your function changes the list it was given", hint="Build a new list.")
         every = _step(beams, log_probs.double(), log_probs.numel())
@@ -94,7 +94,7 @@ def _examine_step(got, right, every, beams, table, num_beams):
     if any(len(i) != len(expected[0]) for i in ids):
         raise WrongError(f"{where}: your ids are {ids}.", hint="Each survivor is its parent's ids and one more.")
     if ids == expected:
-        _examine_totals(got, dict(every), right, where)
+        _examine_totals(got, dict(beams), right, where)
         return
     if sorted(ids) == sorted(expected):
         raise WrongError(f"{where}: the right texts, but not the best first: {ids}.", hint="Sort by the sums.")
@@ -109,21 +109,23 @@ def _examine_step(got, right, every, beams, table, num_beams):
     raise WrongError(f"{where}: {expected} should survive, but you keep {ids}.")
 
 
-def _examine_totals(got, totals, right, where):
+def _examine_totals(got, parents, right, where):
     for (ids, total), (_, expected) in zip(got, right, strict=True):
         if math.isclose(total, expected, abs_tol=1e-5):
             continue
-        parent = expected - total
         if total > 0:
-            raise WrongError(f"{where}: {list(ids)} has {total:.4g}; a sum of log-probabilities is never positive.")
-        hint = "Add the parent's total." if parent < 0 else "Parent's total plus the token's log-probability."
-        raise WrongError(
-            f"{where}: the total of {list(ids)} should be {totals[ids]:.4g}, but is {total:.4g}.", hint=hint
-        )
+            problem = f"{list(ids)} has {total:.4g}; a sum of log-probabilities is never positive"
+            raise WrongError(f"{where}: {problem}.", hint="The logarithms are given already.")
+        lost = math.isclose(total, expected - parents[ids[:-1]], abs_tol=1e-5)
+        hint = "Add the parent's total." if lost else "Parent's total plus the token's log-probability."
+        raise WrongError(f"{where}: the total of {list(ids)} should be {expected:.4g}, but is {total:.4g}.", hint=hint)
 
 
 def _step(beams, log_probs, num_beams):
     """The course's own step: (ids, total) and (beams, V) in, the best continuations out."""
+    if tuple(log_probs.shape[:-1]) != (len(beams),):
+        problem = f"step was given {len(beams)} beams, but log-probabilities {tuple(log_probs.shape)}"
+        raise WrongError(f"{problem}.", hint="One row (V,) for each beam: which row of logits is about the next token?")
     rows = zip(beams, log_probs.tolist(), strict=True)
     every = [((*ids, v), total + x) for (ids, total), row in rows for v, x in enumerate(row)]
     return sorted(every, key=lambda pair: -pair[1])[:num_beams]
@@ -193,7 +195,7 @@ def search(answer):
         got = answer(model, given, num_beams, length, _step)
         if given != prompt:
             raise WrongError("your function changes the list of prompt ids.", hint="Make a new tuple of it.")
-        got = _beams(got, "your function")
+        got = _beams(got, "what your function returns")
         _examine_search(got, model, read[0], prompt, num_beams, length)
     return "the same texts and sums as the course's search, with 1, 2, 3 and 5 beams."
 

@@ -1,4 +1,4 @@
-"""The figures of beam search: the tree of what was kept and dropped, where texts agree, and how their tokens score."""
+"""The figures of beam search: the tree of what was kept and dropped, and how surprising the tokens of texts are."""
 
 import math
 
@@ -68,31 +68,6 @@ def plot_beam_tree(nodes, names, *, prompt="", highlight=None, ax=None):
     return ax
 
 
-def plot_agreement(rows, *, labels=None, names=None, ax=None):
-    """Draw token rows under each other, light where a token equals the first row's, hatched where not; return the Axes.
-
-    `rows`: lists of token ids of any lengths; `labels`: a name per row. With `names`, a function from an id to its
-    text, every token is written into its cell (for about a dozen tokens).
-    """
-    width = max(map(len, rows))
-    ax = new_axes(ax, width=max(8, 0.95 * width if names else 0), height=0.45 * len(rows) + 1.2)
-    for y, row in enumerate(rows):
-        for x, token in enumerate(row):
-            same = x < len(rows[0]) and token == rows[0][x]
-            face = COLOURS["light"] if same else COLOURS["blue"]
-            hatch = None if same or names else "////"  # a written token needs no hatching
-            gap = 0.04 if names else 0
-            ax.add_patch(_rectangle((x + 0.5 + gap, y - 0.42), 1 - 2 * gap, 0.84, face, hatch))
-            if names:
-                letters = {"color": "black" if same else "white", "fontsize": 9, "ha": "center", "va": "center"}
-                ax.text(x + 1, y, _short(visible(names(token)), 9), **letters)
-    ax.set(xlim=(0.4, width + 0.6), ylim=(len(rows) - 0.4, -0.6), xlabel="position of the new token")
-    ax.set_yticks(range(len(rows)), labels or [f"beam {i + 1}" for i in range(len(rows))])
-    ax.set_title(f"light: the same token as in the first row; {'dark' if names else 'hatched'}: another one")
-    ax.spines["left"].set_visible(False)
-    return ax
-
-
 def plot_surprisals(texts):
     """Draw how surprising each token of some texts is, one panel per text; return the Figure.
 
@@ -121,12 +96,6 @@ def _box(ax, x, y, text, colour, line, *, bold):
     frame["linewidth"] = 2.6 if bold else 1.2
     weight = "bold" if bold else "normal"
     ax.text(x, y, text, ha="center", va="center", fontsize=9.5, fontweight=weight, bbox=frame, zorder=2)
-
-
-def _rectangle(corner, width, height, face, hatch):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(corner, width, height, facecolor=face, edgecolor="white", hatch=hatch, linewidth=0)
 
 
 def _short(text, limit):
