@@ -142,23 +142,6 @@ def plot_ranked(curves, *, cut=None, floor=1e-7, ax=None):
     return ax
 
 
-def plot_along(tokens, values, *, y_label, ceiling=None, line=None, ax=None):
-    """Draw one bar per token of a text: a number that belongs to the step that wrote it (mass kept, tokens kept …).
-
-    `ceiling` ends the axis (1 for a mass); `line` {name: height} adds one horizontal line, such as a mean.
-    """
-    tokens, values = list(tokens), _one_per(tokens, values)
-    ax = new_axes(ax, width=max(6, 0.32 * len(tokens) + 1), height=3.8)
-    places = np.arange(len(tokens))
-    ax.bar(places, values, color=COLOURS["blue"], width=0.8)
-    for name, height in (line or {}).items():
-        ax.axhline(height, color=COLOURS["red"], linestyle="--", label=f"{name} {height:.3g}")
-        ax.legend(loc="lower right", bbox_to_anchor=(1, 1))
-    ax.set_xticks(places, [visible(token) for token in tokens], rotation=90, fontsize=11)
-    ax.set(ylabel=y_label, ylim=(0, ceiling), xlim=(-0.6, len(tokens) - 0.4))
-    return ax
-
-
 def _slant(words):
     return 90 if sum(len(word) + 2 for word in words) > 70 else 0
 

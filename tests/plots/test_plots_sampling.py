@@ -42,7 +42,6 @@ def draw_all():
             y_label="y",
         ),
         "ranked": sampling.plot_ranked(curves, cut=5),
-        "along": sampling.plot_along(["a", " b", "\n"], [0.1, 0.2, 0.3], y_label="mass", ceiling=1, line={"mean": 0.2}),
     }
 
 
@@ -123,13 +122,6 @@ def test_ranked_takes_a_cut_for_each_curve():
     curves = {"a": torch.tensor([0.5, 0.3, 0.2]), "b": torch.tensor([0.9, 0.1, 0.0])}
     legend = sampling.plot_ranked(curves, cut={"a": 2, "b": 1}).get_legend().get_texts()
     assert [t.get_text() for t in legend] == ["a: the first 2 hold 0.800", "b: the first 1 hold 0.900"]
-
-
-def test_along_has_one_bar_per_token_and_names_its_line():
-    ax = draw_all()["along"]
-    assert [b.get_height() for b in ax.patches] == [0.1, 0.2, 0.3]
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "␣b", "⏎"]
-    assert ax.get_legend().get_texts()[0].get_text() == "mean 0.2"
 
 
 @pytest.mark.parametrize("function", [sampling.plot_number_line, sampling.plot_distribution])
