@@ -296,7 +296,7 @@ def count_pairs(words):
 
 def merge(parts, pair):
     """Return the tuple `parts` with each `pair` joined into one token, from the left, without overlap."""
-    return tuple(_join(parts, pair, pair[0] + pair[1]))
+    return tuple(merging.join(parts, pair, pair[0] + pair[1]))
 
 
 def learn(words, num_merges):

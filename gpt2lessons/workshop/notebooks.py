@@ -10,6 +10,7 @@ import json
 import os
 import re
 import statistics
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -52,20 +53,36 @@ def name_of(path):
     return path.relative_to(FOLDER).with_suffix("").as_posix()
 
 
-def execute(path, *, model="gpt2-mini", write=True):
+def execute(path, *, model="gpt2-mini", write=True, env=None, first=""):
     """Run the notebook at `path` in a new kernel, offline, with `model`; write it back clean if `write`.
 
-    Raises nbclient's `CellExecutionError` where a cell fails that is not tagged `raises-exception`.
+    `env` {name: value} is added to the kernel's environment; the code `first` runs before the first
+    cell (the counts of the others then begin at 2). Raises nbclient's `CellExecutionError` where a cell fails that is
+    not tagged `raises-exception`.
     """
     import nbformat
     from nbclient import NotebookClient
 
-    os.environ.update(HF_HUB_OFFLINE="1", GPT2LESSONS_MODEL=model)
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+    if first:
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(first))
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}})
+    with tempfile.TemporaryDirectory() as empty:
+        client.execute(env=_environment(model, empty) | (env or {}))
+    if first:
+        del notebook.cells[0]
     if write:
         nbformat.write(clean(notebook), path)
     return notebook
+
+
+def _environment(model, empty):
+    """The environment in which a newcomer meets the lessons: no network, and no GPT-2 in any cache."""
+    env = os.environ | {"HF_HUB_OFFLINE": "1"}
+    env.pop("GPT2LESSONS_MODEL", None)
+    if model == "gpt2-mini":  # chosen as it is on a new machine, so that load() says why as it does there
+        return env | {"HF_HUB_CACHE": empty}
+    return env | {"GPT2LESSONS_MODEL": str(model)}
 
 
 def clean(notebook):
