@@ -12,6 +12,7 @@ from gpt2lessons.checks.frame import (
     expect_tensor,
     refuse,
 )
+from gpt2lessons.decoding.processors import keep_top_p
 from gpt2lessons.recorded import distribution, prompts
 
 _INF = math.inf
@@ -110,27 +111,25 @@ def _top_p_mistakes(logits, p):
 def top_p_filter(answer):
     """Examine `answer(logits (B, V), p) -> (B, V)`: outside the nucleus -inf.
 
-    After three small rows: 1,000 random rows against transformers, then GPT-2's recorded answers.
+    After three small rows: 1,000 random rows against `keep_top_p`, then GPT-2's recorded answers.
     """
-    from transformers import TopPLogitsWarper
-
     for p in (0.7, 0.2, 0.5, 0.95):
         got, right = call_untouched(lambda z, p=p: answer(z, p), _LOGITS), _cut(_LOGITS, _nucleus(p))
         mistakes = _top_p_mistakes(_LOGITS, p).items()
         refuse(got, {name: wrong for name, wrong in mistakes if not wrong[0].equal(right)})
         expect_tensor(got, right, f"the result for p={p}")
     rows = 3 * torch.randn(1000, 20, generator=torch.Generator().manual_seed(0), dtype=torch.double)
-    got, theirs = answer(rows.clone(), 0.9), TopPLogitsWarper(0.9)(None, rows)
+    got, theirs = answer(rows.clone(), 0.9), keep_top_p(rows, 0.9)
     differ = int((got.isfinite() != theirs.isfinite()).any(1).sum())
     if differ:
-        raise WrongError(f"on {differ} of 1,000 random rows you keep other tokens than transformers.")
+        raise WrongError(f"on {differ} of 1,000 random rows you keep other tokens than keep_top_p.")
     sizes = []
     for logits in map(distribution, prompts()):
         kept = answer(logits[None].double(), 0.8).isfinite()
         expect_tensor(kept, _in_sorted_order(logits[None].double(), _nucleus(0.8)), "a recorded row")
         sizes.append(f"{int(kept.sum())}")
     return (
-        "the same tokens as transformers on 1,000 random rows. Of GPT-2's five recorded answers "
+        "the same tokens as keep_top_p on 1,000 random rows. Of GPT-2's five recorded answers "
         f"you keep {', '.join(sizes)} tokens at p=0.8."
     )
 
