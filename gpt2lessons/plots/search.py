@@ -11,7 +11,7 @@ STATES = {
     "pruned": ("○", COLOURS["grey"], "dashed"),
     "banned": ("✕", COLOURS["red"], "dotted"),
 }
-_MEANING = {"kept": "searched on", "finished": "finished", "pruned": "dropped", "banned": "banned"}
+_MEANING = {"kept": "searched on", "finished": "ended, or at the limit", "pruned": "dropped", "banned": "banned"}
 
 
 def tree_rows(nodes):
@@ -93,34 +93,27 @@ def plot_agreement(rows, *, labels=None, names=None, ax=None):
     return ax
 
 
-def plot_token_log_probs(lines, *, ax=None):
-    """Draw the log-probability of each token for several texts; return the Axes.
+def plot_surprisals(texts):
+    """Draw how surprising each token of some texts is, one panel per text; return the Figure.
 
-    `lines`: {name: log-probabilities in nats, one per token}. The name and the mean stand in the legend.
+    `texts`: {name: (tokens, surprisals)}, as many tokens (str) as surprisals (nats).
+    The panels share one scale; the mean of each stands in its title and is drawn dashed.
     """
-    ax = new_axes(ax)
-    looks = zip(["blue", "red", "green", "purple"], ["o", "s", "^", "D"], ["-", "--", "-.", ":"], strict=True)
-    for (name, values), (colour, marker, dash) in zip(lines.items(), looks, strict=False):
-        values = [float(v) for v in values]
-        label = f"{name} (mean {sum(values) / len(values):.2f})"
-        look = {"color": COLOURS[colour], "marker": marker, "linestyle": dash, "markersize": 4}
-        ax.plot(range(1, len(values) + 1), values, label=label, **look)
-    ax.set(xlabel="token", ylabel="log-probability (nats)")
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=11, ncols=2)
-    return ax
+    import matplotlib.pyplot as plt
 
-
-def plot_by_width(widths, values, *, ylabel, greedy=None, ax=None):
-    """Draw one value per number of beams, and a line at greedy's value if given; return the Axes."""
-    ax = new_axes(ax, width=5.5, height=3.5)
-    ax.plot(widths, values, marker="o", color=COLOURS["blue"], label="beam search")
-    if greedy is not None:
-        ax.axhline(greedy, color=COLOURS["red"], linestyle="--", label="greedy")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
-    ax.set(xlabel="num_beams", ylabel=ylabel)
-    ax.set_xticks([w for w in widths if w == 1 or w % 5 == 0 or len(widths) < 11])
-    return ax
+    highest = 1.1 * max(float(max(values)) for _, values in texts.values())
+    size = (11, 2.9 * len(texts))
+    fig, axes = plt.subplots(len(texts), 1, figsize=size, squeeze=False, layout="constrained")
+    looks = zip(["red", "blue", "green", "purple"], ["", "//", "..", "xx"], strict=True)
+    for (name, (tokens, values)), (colour, hatch), ax in zip(texts.items(), looks, axes[:, 0], strict=False):
+        heights = [float(value) for value in values]
+        mean = sum(heights) / len(heights)
+        places = range(len(heights))
+        ax.bar(places, heights, color=COLOURS[colour], hatch=hatch, edgecolor="white", linewidth=0)
+        ax.axhline(mean, color="black", linestyle="--", linewidth=1)
+        ax.set_xticks(places, [_short(visible(token), 12) for token in tokens], rotation=45, ha="right")
+        ax.set(ylim=(0, highest), ylabel="surprisal (nats)", title=f"{name}: mean {mean:.2f} nats per token")
+    return fig
 
 
 def _box(ax, x, y, text, colour, line, *, bold):
