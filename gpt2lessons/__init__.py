@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # so that editors know what `gl.` offers; nothing is imported
     from gpt2lessons.scoring import perplexity
     from gpt2lessons.training import baselines, corpus, make_mini
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # what a learner types -> where it lives
 _NAMES = {

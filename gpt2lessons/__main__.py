@@ -39,6 +39,8 @@ def _parser(arguments):
     for run in COMMANDS:
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
+        if run in (grade, lms, collect):
+            _add_grading(command, run)
         if run is execute:
             command.add_argument("paths", nargs="*", type=_notebook, help="notebooks (default: all)")
             command.add_argument("--model", default="gpt2-mini", help="what gl.load() takes (default: gpt2-mini)")
@@ -191,6 +193,46 @@ def heldout(options):
     return 0
 
 
+def grade(options):
+    """Grade what was handed in for a problem set; run it in the course's folder (extra: grading)."""
+    from gpt2lessons.grading import grade as grader
+
+    chosen = {name: getattr(options, name) for name in ("jobs", "minutes", "force")}
+    kind = "none" if options.trust_students else options.sandbox
+    return grader.run(options.assignment, students=options.student, kind=kind, **chosen)
+
+
+def lms(options):
+    """Write nbgrader's grades.csv in the form that Moodle or Canvas imports."""
+    from gpt2lessons.grading import lms as systems
+
+    return systems.run(options.system, options.assignment, options.worksheet)
+
+
+def collect(options):
+    """Sort what was downloaded from Moodle or Canvas into submitted/STUDENT/ASSIGNMENT."""
+    from gpt2lessons.grading import collect as collector
+
+    return collector.run(options.assignment, force=options.force)
+
+
+def _add_grading(command, run):
+    if run is lms:
+        command.add_argument("system", choices=["moodle", "canvas", "canvas-login"])
+    command.add_argument("assignment", help="ps2_decoding, for example")
+    if run is lms:
+        command.add_argument("worksheet", nargs="?", type=Path, help="Moodle's grading worksheet, to be filled in")
+        return
+    command.add_argument("--force", action="store_true", help="also what was done before")
+    if run is grade:
+        command.add_argument("--student", nargs="*", default=(), help="only these (default: all who handed in)")
+        command.add_argument("--jobs", type=int, help="how many at a time (default: half of the processors)")
+        command.add_argument("--minutes", type=float, default=20, help="the most for one submission (default: 20)")
+        where = command.add_mutually_exclusive_group()
+        where.add_argument("--sandbox", choices=["bubblewrap", "container"], default="bubblewrap")
+        where.add_argument("--trust-students", action="store_true", help="run their code on your account, unguarded")
+
+
 def _add_training(command):
     from gpt2lessons.training.loop import Recipe
     from gpt2lessons.training.make_mini import sizes
@@ -259,7 +301,7 @@ def _lessons():
     return found
 
 
-COMMANDS = (execute, index, bench, doctor, site, kaggle, train, heldout)
+COMMANDS = (execute, index, bench, doctor, site, kaggle, train, heldout, grade, lms, collect)
 
 
 if __name__ == "__main__":

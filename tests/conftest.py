@@ -9,6 +9,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
+from support.progress import (  # noqa: F401  (hooks)
+    pytest_configure,
+    pytest_report_teststatus,
+    pytest_runtest_logreport,
+    pytest_sessionfinish,
+)
 
 pytest.register_assert_rewrite("support.told_apart")  # so that its failures show their values too
 

@@ -16,7 +16,7 @@ from gpt2lessons import __main__
 from gpt2lessons.workshop import kaggle, notebooks
 
 ROOT = Path(__file__).parent.parent
-NAMES = ["execute", "index", "bench", "doctor", "site", "kaggle", "train", "heldout"]
+NAMES = ["execute", "index", "bench", "doctor", "site", "kaggle", "train", "heldout", "grade", "lms", "collect"]
 
 
 def answer(arguments, capsys):

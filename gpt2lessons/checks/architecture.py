@@ -24,8 +24,7 @@ def attention(answer):
     q, k, v = torch.randn(3, 2, 3, 5, 16, generator=generator) * 1.5
     got = answer(q.clone(), k.clone(), v.clone())
     if isinstance(got, tuple):
-        problem = "two results came back; return only what the positions gather, (…, T, D)."
-        raise WrongError(problem)
+        raise WrongError("two results came back; return only what the positions gather, (…, T, D).")
     if isinstance(got, torch.Tensor) and got.shape == (2, 3, 5, 5):
         hint = "What is still to be done with the weights and the values?"
         raise WrongError("this is (…, T, T): one number for each pair of positions.", hint=hint)
@@ -41,6 +40,10 @@ def attention(answer):
             "the scores are divided by D": (
                 (raw / 16).softmax(-1) @ v,
                 "The variance is D. What is the standard deviation?",
+            ),
+            "the scores are divided by the root of T, the number of positions": (
+                (raw / math.sqrt(5)).softmax(-1) @ v,
+                "How long are the vectors that are compared? That is D.",
             ),
             "the scores are multiplied by the root of D": (
                 (raw * 4).softmax(-1) @ v,
@@ -96,8 +99,13 @@ def causal_pattern(answer):
     got = call_untouched(answer, scores)
     later = torch.ones(5, 5).triu(1).bool()
     if isinstance(got, torch.Tensor) and got.isnan().any():
-        hint = "A row in which every score is -inf has no softmax. May a position look at itself?"
-        raise WrongError("there are nan in the result.", hint=hint)
+        if got.isnan().all():
+            where, hint = "everywhere", "0 times -inf is nan. `masked_fill` writes only where the mask is true."
+        elif got.shape == scores.shape and got[..., -1, :].isnan().any():
+            where, hint = "in the last row", "It has nothing left to look at. Is the mask turned round?"
+        else:
+            where, hint = "in the first row", "A row of -inf has no softmax. May a position look at itself?"
+        raise WrongError(f"there are nan {where}.", hint=hint)
 
     def pattern(hidden, value=-math.inf, axis=-1):
         return scores.masked_fill(hidden, value).softmax(axis)
@@ -105,13 +113,14 @@ def causal_pattern(answer):
     refuse(
         got,
         {
-            "a position sees what comes after it": (
-                scores.softmax(-1),
-                "Which columns come later than the row?",
-            ),
+            "a position sees what comes after it": (scores.softmax(-1), "Which columns come later than the row?"),
             "the mask is turned round: positions see only themselves and what comes after": (
                 pattern(later.T),
                 "Rows look, columns are looked at. Which columns are too late for row 0?",
+            ),
+            "each position sees one token ahead": (
+                pattern(torch.ones(5, 5).triu(2).bool()),
+                "Which diagonal is the first to be hidden?",
             ),
             "the weights of a row no longer sum to 1, because the mask came after the softmax": (
                 scores.softmax(-1).masked_fill(later, 0),
@@ -177,10 +186,7 @@ def previous_token(answer):
                 patterns[..., 1:, 0].mean(-1),
                 "In row 3 the token before is in column 2, not 0.",
             ),
-            "the weights are added up, not averaged": (
-                before.sum(-1),
-                "How many rows have a token before them?",
-            ),
+            "the weights are added up, not averaged": (before.sum(-1), "How many rows have a token before them?"),
             "the sum is divided by T, but the first row has no token before it": (
                 before.sum(-1) / 6,
                 "How many rows have a token before them?",
@@ -189,14 +195,8 @@ def previous_token(answer):
                 before.amax(-1),
                 "One row may be an exception.",
             ),
-            "this is one number for each row; one for each head is wanted": (
-                before,
-                "Average over the rows.",
-            ),
-            "this is one number for all heads together": (
-                right.mean(),
-                "Keep the axes of layers and heads.",
-            ),
+            "this is one number for each row; one for each head is wanted": (before, "Average over the rows."),
+            "this is one number for all heads together": (right.mean(), "Keep the axes of layers and heads."),
             "the heads are averaged too; one number for each of them is wanted": (
                 right.mean(-1),
                 "Keep the axes of layers and heads.",
@@ -237,9 +237,16 @@ def pre_ln_block(answer):
                 (lambda m: ln_2(m + mlp(m)))(ln_1(x + attn(x))),
                 "What is normalised is the copy that goes into a layer, not the stream.",
             ),
-            "a layer's result replaces the stream": (
-                mlp(ln_2(attn(ln_1(x)))),
-                "Nothing is added. What carries x on?",
+            "a layer's result replaces the stream": (mlp(ln_2(attn(ln_1(x)))), "Nothing is added. What carries x on?"),
+            "the MLP is missing": (middle, "A block has two layers, and both add to the stream."),
+            "one addition goes round both layers": (
+                x + mlp(ln_2(attn(ln_1(x)))),
+                "Each of the two layers has an addition of its own.",
+            ),
+            "ln_1 is used twice": (middle + mlp(ln_1(middle)), "Each layer has a LayerNorm of its own."),
+            "the LayerNorms stand behind the layers": (
+                (lambda m: m + ln_2(mlp(m)))(x + ln_1(attn(x))),
+                "What is normalised is the copy that goes into a layer, not what comes out.",
             ),
             "the second addition is missing": (mlp(ln_2(middle)), "Both layers add to the stream."),
             "the first addition is missing": (

@@ -1,4 +1,7 @@
-"""Checks of lesson 05: the score of a text, one step of beam search, what is finished, and a table where beams lose."""
+"""Checks of lesson 05: one step of beam search, the search, the score of a text.
+
+Of its deeper notebook: what is finished, and a table where beams lose.
+"""
 
 import math
 
@@ -6,7 +9,7 @@ import torch
 
 from gpt2lessons.checks.frame import WrongError, exercise, expect_number
 from gpt2lessons.decoding.beam import beam_search
-from gpt2lessons.toy import ToyModel
+from gpt2lessons.toy import ToyModel, random_toy
 
 WORDS = ["start", "a", "b", "c", "d", "e"]
 
@@ -71,11 +74,11 @@ def beam_step(answer):
     """Examine `answer(beams, log_probs, num_beams) -> beams`: lists of (ids, total), best first."""
     for beams, table, num_beams in _STEPS:
         given, log_probs = list(beams), torch.tensor(table)
-        got = _beams(answer(given, log_probs, num_beams), "your function")
+        got = _beams(answer(given, log_probs, num_beams), "what your function returns")
         if given != beams:
             raise WrongError("your function changes the list it was given", hint="Build a new list.")
-        every = [((*ids, v), t + x) for (ids, t), row in zip(beams, table, strict=True) for v, x in enumerate(row)]
-        right = sorted(every, key=lambda c: -c[1])[:num_beams]
+        every = _step(beams, log_probs.double(), log_probs.numel())
+        right = every[:num_beams]
         _examine_step(got, right, every, beams, table, num_beams)
     return "all continuations of all beams compete, by their sums, and the best num_beams survive, best first."
 
@@ -91,7 +94,7 @@ def _examine_step(got, right, every, beams, table, num_beams):
     if any(len(i) != len(expected[0]) for i in ids):
         raise WrongError(f"{where}: your ids are {ids}.", hint="Each survivor is its parent's ids and one more.")
     if ids == expected:
-        _examine_totals(got, dict(every), right, where)
+        _examine_totals(got, dict(beams), right, where)
         return
     if sorted(ids) == sorted(expected):
         raise WrongError(f"{where}: the right texts, but not the best first: {ids}.", hint="Sort by the sums.")
@@ -106,17 +109,130 @@ def _examine_step(got, right, every, beams, table, num_beams):
     raise WrongError(f"{where}: {expected} should survive, but you keep {ids}.")
 
 
-def _examine_totals(got, totals, right, where):
+def _examine_totals(got, parents, right, where):
     for (ids, total), (_, expected) in zip(got, right, strict=True):
         if math.isclose(total, expected, abs_tol=1e-5):
             continue
-        parent = expected - total
         if total > 0:
-            raise WrongError(f"{where}: {list(ids)} has {total:.4g}; a sum of log-probabilities is never positive.")
-        hint = "Add the parent's total." if parent < 0 else "Parent's total plus the token's log-probability."
-        raise WrongError(
-            f"{where}: the total of {list(ids)} should be {totals[ids]:.4g}, but is {total:.4g}.", hint=hint
-        )
+            problem = f"{list(ids)} has {total:.4g}; a sum of log-probabilities is never positive"
+            raise WrongError(f"{where}: {problem}.", hint="The logarithms are given already.")
+        lost = math.isclose(total, expected - parents[ids[:-1]], abs_tol=1e-5)
+        hint = "Add the parent's total." if lost else "Parent's total plus the token's log-probability."
+        raise WrongError(f"{where}: the total of {list(ids)} should be {expected:.4g}, but is {total:.4g}.", hint=hint)
+
+
+def _step(beams, log_probs, num_beams):
+    """The course's own step: (ids, total) and (beams, V) in, the best continuations out."""
+    if tuple(log_probs.shape[:-1]) != (len(beams),):
+        problem = f"step was given {len(beams)} beams, but log-probabilities {tuple(log_probs.shape)}"
+        raise WrongError(f"{problem}.", hint="One row (V,) for each beam: which row of logits is about the next token?")
+    rows = zip(beams, log_probs.tolist(), strict=True)
+    every = [((*ids, v), total + x) for (ids, total), row in rows for v, x in enumerate(row)]
+    return sorted(every, key=lambda pair: -pair[1])[:num_beams]
+
+
+def _search(model, prompt_ids, num_beams, length, read=None, *, first=None, forget=False):
+    """Beam search with `_step`, and with the mistakes that a learner makes.
+
+    `read`: what is made of the logits (beams, T, V); `first`: num_beams of the first step only;
+    `forget`: the totals of earlier steps are lost.
+    """
+    read = read or (lambda logits: logits[:, -1].log_softmax(-1))
+    beams = [(tuple(prompt_ids), 0.0)]
+    for step in range(length):
+        if forget:
+            beams = [(ids, 0.0) for ids, _ in beams]
+        scores = read(model(torch.tensor([ids for ids, _ in beams], device="cpu")))
+        beams = _step(beams, scores, first if first and not step else num_beams)
+    return beams
+
+
+_MISREAD = [  # settings of `_search`, what is wrong, hint
+    (
+        {"read": lambda z: z[:, -1]},
+        "the totals are sums of logits, not of log-probabilities",
+        "Logits of different texts differ by a constant. Which function removes it?",
+    ),
+    (
+        {"read": lambda z: z[:, -1].softmax(-1)},
+        "the totals are sums of probabilities",
+        "Probabilities are multiplied; what may be added?",
+    ),
+    (
+        {"read": lambda z: z[:, -1].log_softmax(0)},
+        "log_softmax ran over the beams, not over the vocabulary",
+        "Which axis is V?",
+    ),
+    (
+        {"read": lambda z: z[:, 0].log_softmax(-1)},
+        "the first row of logits was read",
+        "Which row speaks about the token that is not there yet?",
+    ),
+    ({"forget": True}, "the totals of earlier steps are lost", "The list that step returns goes into the next step."),
+    (
+        {"first": 1},
+        "only one continuation of the prompt was searched on",
+        "At the first step too, num_beams texts survive.",
+    ),
+]
+
+
+@exercise("Beam search")
+def search(answer):
+    """Examine `answer(model, prompt_ids, num_beams, max_new_tokens, step) -> beams`, best first."""
+    for seed, num_beams, length in [(0, 3, 4), (4, 2, 5), (7, 1, 3), (9, 5, 1)]:
+        toy, read = random_toy(seed, vocab_size=6, context=2), []
+
+        def model(ids, toy=toy, read=read):
+            if not isinstance(ids, torch.Tensor) or ids.ndim != 2:
+                raise WrongError("the model reads a tensor of ids (B, T).", hint="torch.tensor([...]) of all beams.")
+            read.append(ids)
+            # constants that differ from text to text, so that logits are not log-probabilities
+            return toy(ids) + 2.0 + ids.cumsum(1)[..., None]
+
+        prompt = [seed % 6, 2]
+        given = list(prompt)
+        got = answer(model, given, num_beams, length, _step)
+        if given != prompt:
+            raise WrongError("your function changes the list of prompt ids.", hint="Make a new tuple of it.")
+        got = _beams(got, "what your function returns")
+        _examine_search(got, model, read[0], prompt, num_beams, length)
+    return "the same texts and sums as the course's search, with 1, 2, 3 and 5 beams."
+
+
+def _examine_search(got, model, first_read, prompt, num_beams, length):
+    where = f"for the prompt {prompt} with num_beams={num_beams} and max_new_tokens={length}"
+    if len(first_read) > 1:
+        problem = f"the model is asked about {len(first_read)} copies of the prompt"
+        raise WrongError(f"{where}: {problem}.", hint="Copies stay copies: start with one text and the total 0.")
+    right = _search(model, prompt, num_beams, length)
+    sizes = {len(ids) for ids, _ in got}
+    if sizes == {length} and length != len(right[0][0]):
+        raise WrongError(f"{where}: the prompt is missing in the texts.", hint="The first text is the prompt itself.")
+    if sizes != {len(prompt) + length}:
+        problem = f"the texts have {sorted(sizes)} ids instead of {len(prompt) + length}"
+        raise WrongError(f"{where}: {problem}.", hint="One step, one token; max_new_tokens steps.")
+    if _same(got, right):
+        return
+    for settings, problem, hint in _MISREAD:
+        if _same(got, _search(model, prompt, num_beams, length, **settings)):
+            raise WrongError(f"{where}: {problem}.", hint=hint)
+    if len(got) != len(right):
+        problem = f"{len(got)} texts come back, not {len(right)}"
+        raise WrongError(f"{where}: {problem}.", hint="Return the whole list, best first.")
+    if _same(sorted(got), sorted(right)):
+        raise WrongError(f"{where}: the right texts, but not the best first.", hint="step sorts; keep its order.")
+    if [ids for ids, _ in got] == [ids for ids, _ in right]:
+        problem = f"the right texts, but the best total should be {right[0][1]:.4f}, not {got[0][1]:.4f}"
+        raise WrongError(f"{where}: {problem}.", hint="Every new token adds its log-probability, once.")
+    raise WrongError(f"{where}: {right[0][0]} should be the best text, but you have {got[0][0]}.")
+
+
+def _same(got, right):
+    """Are these the same texts with the same totals, in the same order?"""
+    return len(got) == len(right) and all(
+        a == b and math.isclose(x, y, abs_tol=1e-4) for (a, x), (b, y) in zip(got, right, strict=True)
+    )
 
 
 @exercise("Finished or searched on")

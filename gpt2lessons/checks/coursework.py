@@ -10,6 +10,14 @@ from fractions import Fraction
 import torch
 
 _CHANGEABLE = (list, dict, set, torch.Tensor)
+_SHORT = (torch.float16, torch.bfloat16)
+_KINDS = {
+    torch.Tensor: "a tensor",
+    dict: "a dictionary",
+    list: "a list",
+    bool: "True or False",
+    float: "a plain number",
+}
 
 
 def examine(answer, cases, right, mistakes=None, *, tolerance=1e-5):
@@ -35,6 +43,31 @@ def examine(answer, cases, right, mistakes=None, *, tolerance=1e-5):
     raise AssertionError(_describe(*wrong[0]))
 
 
+def returned(value, kind, name):
+    """Raise `AssertionError` unless `value`, what the function `name` returned, is of a kind that is graded.
+
+    `kind` is torch.Tensor, dict, list, bool or float (which a whole number is too). The visible tests call it, so that
+    nobody learns only from a grade that a value was of the wrong kind. Tensors of 16 bits are refused: they hold three
+    digits.
+    """
+    kinds = (int, float) if kind is float else kind
+    if not isinstance(value, kinds) or (kind is float and isinstance(value, bool)):
+        raise AssertionError(f"{name} should return {_KINDS[kind]}, not {_shown(value, 80)}")
+    if short := _short_type(value):
+        raise AssertionError(f"{name} {_SHORT_SENTENCE.format(short)}")
+
+
+_SHORT_SENTENCE = "returns {}, which holds three digits: keep the type of what you are given, or use torch.float32"
+
+
+def _short_type(value):
+    """Return the type of 16 bits that a value holds its numbers in, None if it does not."""
+    if type(value) is torch.Tensor:
+        return value.dtype if value.dtype in _SHORT else None
+    parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
+    return next((short for part in parts if (short := _short_type(part))), None)
+
+
 def expect(value, right, mistakes=None, *, what="your value", tolerance=1e-4):
     """Raise `AssertionError` unless `value` is `right`; `mistakes` maps a sentence to the value that it leads to."""
     if same(value, right, tolerance):
@@ -50,6 +83,9 @@ def false_claim(number, value, report, truth, mistakes=None):
 
     `report` {number: (claim, reported value)}, `truth` {claim: true value}; `mistakes` as in `expect`, for the value.
     """
+    number = _plain(number)
+    if type(number) is float and number.is_integer():
+        number = int(number)
     lies = [n for n, (claim, reported) in report.items() if not same(reported, truth[claim], 1e-3)]
     if type(number) is not int or number not in report:
         raise AssertionError(f"false_claim should be the number of a claim, 1 to {len(report)}, not {_shown(number)}")
@@ -81,7 +117,11 @@ def same(got, expected, tolerance=1e-5):
             return False
         return torch.allclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
     if type(got) is dict:
-        return got.keys() == expected.keys() and all(same(got[k], expected[k], tolerance) for k in got)
+        # tensors as keys are found by identity: compare their numbers
+        found = {_plain(k): v for k, v in got.items()}
+        wanted = {_plain(k): v for k, v in expected.items()}
+        alike = len(found) == len(got) and found.keys() == wanted.keys()
+        return alike and all(same(found[k], wanted[k], tolerance) for k in found)
     return type(got) in (bool, str, bytes, set, frozenset, type(None)) and got == expected
 
 
@@ -116,6 +156,8 @@ def _describe(case, got, expected):
         return f"your function stops with {got[1]}: {got[2]}"[:500]
     if got[1] is None:
         return "your function returns None. Does it print its result instead of returning it?"
+    if short := _short_type(got[1]):
+        return f"your function {_SHORT_SENTENCE.format(short)}"
     kinds = type(_plain(got[1])).__name__, type(_plain(expected[1])).__name__
     if expected[0] == "error":
         return f"for {_shown(case)} your function should raise a ValueError"

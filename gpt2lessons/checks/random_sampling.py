@@ -1,44 +1,120 @@
-"""Checks of lesson 06: the draw, temperatures per row and on demand, at least one bad draw, texts needed."""
+"""Checks of lesson 06 and of its deeper notebook: a sampler, temperatures, at least one, texts needed."""
 
 import math
 
 import torch
 
-from gpt2lessons.checks.frame import WrongError, call_untouched, exercise, expect_number, expect_tensor, refuse
+from gpt2lessons.checks.frame import (
+    WrongError,
+    as_number,
+    call_untouched,
+    exercise,
+    expect_number,
+    expect_tensor,
+    refuse,
+)
 
-_PROBS = torch.tensor([0.25, 0.5, 0.0, 0.125, 0.125], dtype=torch.float64)
+_PROBS = torch.tensor(
+    [
+        [0.25, 0.5, 0.0, 0.125, 0.125],
+        [0.125, 0.125, 0.5, 0.0, 0.25],
+        [0.5, 0.0, 0.125, 0.25, 0.125],
+        [0.0, 0.25, 0.125, 0.125, 0.5],
+        [0.125, 0.5, 0.125, 0.25, 0.0],
+    ],
+    dtype=torch.float64,
+)  # B = V: what goes along the wrong axis does not stop
+_U = torch.tensor([0.3, 0.8, 0.55, 0.95, 0.05], dtype=torch.float64)
+_FIRST_BEYOND = "Which is the first sum that is larger than u? Its token is drawn."
 
 
-@exercise("Draw by hand")
+@exercise("A sampler")
 def draw(answer):
-    """Examine `answer(probs (V,), u) -> int`, the token in whose stretch of [0, 1) the number u lies."""
-    where = {0.1: 0, 0.3: 1, 0.7: 1, 0.8: 3, 0.99: 4}
-    got = {u: _index(call_untouched(lambda p, u=u: answer(p, u), _PROBS), u) for u in where}
-    edges = _PROBS.cumsum(0)
+    """Examine `answer(probs (B, V), u (B,)) -> tokens (B,)`, each the token in whose stretch of [0, 1) u lies."""
+    right = _drawn(_PROBS, _U)
+    got = _tokens(call_untouched(answer, _PROBS, _U.clone()), 5)
+    if got != (again := _tokens(answer(_PROBS.clone(), _U.clone()), 5)):
+        hint = "`u` is the random number: your function needs no other."
+        raise WrongError(f"for the same u it gives {got} and then {again}.", hint=hint)
+    sums = _PROBS.cumsum(-1)
     mistakes = {
-        "u plays no part: the most probable token always wins": [1] * 5,
-        "it is the token whose own probability is nearest to u": [3, 0, 1, 1, 1],
-        "u is compared with the probabilities instead of their running sum": [0, 1, 0, 0, 0],
-        "it is the stretch before the right one": [-1, 0, 0, 2, 3],
-        "it is the stretch after the right one": [1, 2, 2, 4, 5],
-        "it is the edge nearest to u, not the stretch around u": [int((edges - u).abs().argmin()) for u in where],
-        "the place is that in the sorted probabilities, not the token's own": [0, 0, 1, 2, 3],
-        "the stretches are laid out from the other end": [4, 1, 1, 0, 0],
+        "u plays no part: the most probable token always wins": (_PROBS.argmax(-1), _FIRST_BEYOND),
+        "it is the token whose own probability is nearest to u": (
+            (_PROBS - _U[:, None]).abs().argmin(-1),
+            _FIRST_BEYOND,
+        ),
+        "u is compared with the probabilities instead of their running sum": (
+            (_U[:, None] < _PROBS).int().argmax(-1),
+            _FIRST_BEYOND,
+        ),
+        "it is the token before the right one": (right - 1, "Counting starts at 0."),
+        "it is the token after the right one": (right + 1, "Counting starts at 0."),
+        "it is the edge nearest to u, not the stretch around u": (
+            (sums - _U[:, None]).abs().argmin(-1),
+            _FIRST_BEYOND,
+        ),
+        "these are places among the sorted probabilities, not tokens": (
+            _drawn(_PROBS.sort(descending=True).values, _U),
+            "You need not sort. If you do, look up which token stands at that place.",
+        ),
+        "the words are laid out from the other end": (_drawn(_PROBS, 1 - _U), "The first sum beyond u, not 1 − u."),
+        "the probabilities are added down the columns": (
+            (_PROBS.cumsum(0) <= _U[:, None]).sum(-1).clamp(max=4),
+            "One row is one text: add along the last axis.",
+        ),
+        "each column is compared with a u, not each row": (
+            (sums <= _U).sum(-1).clamp(max=4),
+            "Give u the shape (B, 1).",
+        ),
+        "the first row's u served for all rows": (_drawn(_PROBS, _U[:1].expand(5)), "Every row has its own."),
+        "the first row's probabilities served for all rows": (
+            _drawn(_PROBS[:1].expand(5, 5), _U),
+            "Every row has its own.",
+        ),
     }
-    for problem, wrong in mistakes.items():
-        if list(got.values()) == wrong and wrong != list(where.values()):
-            raise WrongError(f"{problem}.", hint="Where does each stretch end? The first end beyond u belongs to it.")
-    for u, right in where.items():
-        if got[u] != right:
-            raise WrongError(f"for probabilities {_PROBS.tolist()} and u={u} the token is {right}, not {got[u]}.")
-    for u, right in ((0.25, 1), (0.75, 3)):
-        if (found := _index(answer(_PROBS.clone(), u), u)) != right:
-            reason = "a token with probability 0 was drawn" if found == 2 else f"the token is {right}, not {found}"
-            hint = "A stretch contains its left end, but not its right end: look for the first end that is > u."
-            raise WrongError(f"u={u} lies exactly on an edge: {reason}.", hint=hint)
-    if _index(answer(torch.tensor([0.0, 1.0]), 0.0), 0.0) != 1:
-        raise WrongError("with u=0 a token with probability 0 was drawn.", hint="The first end that is > u.")
-    return "each token wins for a share of the numbers u that equals its probability."
+    for problem, (wrong, hint) in mistakes.items():
+        if got == wrong.tolist() and got != right.tolist():
+            raise WrongError(f"{problem}.", hint=hint)
+    for row, (found, wanted) in enumerate(zip(got, right.tolist(), strict=True)):
+        if found != wanted:
+            problem = f"row {row}, probabilities {_PROBS[row].tolist()} and u = {_U[row]}: token {found} is wrong."
+            raise WrongError(problem, hint=_FIRST_BEYOND)
+    on_edges = torch.tensor([0.25, 0.75, 0.5, 0.0, 0.125], dtype=torch.float64)
+    for row, (found, u) in enumerate(zip(_tokens(answer(_PROBS.clone(), on_edges), 5), on_edges, strict=True)):
+        if found != int(_drawn(_PROBS, on_edges)[row]):
+            reason = "a token of probability 0 was drawn" if _PROBS[row, found] == 0 else f"token {found} is wrong"
+            raise WrongError(f"u = {u:g} is exactly the end of a stretch: {reason}.", hint="Larger, not `at least`.")
+    short = torch.tensor([[0.5, 0.25, 0.2499]], dtype=torch.float64)  # as a sum may be after rounding, enlarged
+    if (found := _tokens(answer(short, torch.tensor([0.99995], dtype=torch.float64)), 1)) != [2]:
+        hint = "Rounding may leave the last sum below u. Draw the last token then."
+        raise WrongError(f"the sum is 0.9999 and u = 0.99995: there is no token {found[0]}.", hint=hint)
+    generator = torch.Generator().manual_seed(0)
+    many = torch.randn(1000, 50, dtype=torch.float64, generator=generator).softmax(-1)
+    places = torch.rand(1000, dtype=torch.float64, generator=generator)
+    differ = sum(
+        a != b for a, b in zip(_tokens(answer(many, places), 1000), _drawn(many, places).tolist(), strict=True)
+    )
+    if differ:
+        raise WrongError(f"{differ} of 1,000 random rows of 50 tokens get another token.", hint=_FIRST_BEYOND)
+    return "the same tokens as `torch.searchsorted` on 1,000 random rows, and none of probability 0."
+
+
+def _drawn(probs, u):
+    """The tokens that are right: the first running sum > u, found without adding up what the learner adds up."""
+    found = torch.searchsorted(probs.cumsum(-1).contiguous(), u[:, None].contiguous(), right=True)[:, 0]
+    return found.clamp(max=probs.shape[-1] - 1)
+
+
+def _tokens(got, rows):
+    """The answer as a list of `rows` whole numbers; `WrongError` says what else it is."""
+    if not isinstance(got, torch.Tensor):
+        raise WrongError(f"the result should be a tensor of tokens, but is of type {type(got).__name__}.")
+    if got.is_floating_point() or got.dtype == torch.bool:
+        hint = "Return where the token stands, not its probability."
+        raise WrongError(f"tokens are whole numbers (torch.long), but yours are {got.dtype}.", hint=hint)
+    if got.shape != (rows,):
+        raise WrongError(f"the result should have shape ({rows},), one token per row, not {tuple(got.shape)}.")
+    return got.tolist()
 
 
 @exercise("One temperature per row")
@@ -117,16 +193,22 @@ def temperature_on_demand(answer):
             "that makes dog the favourite: the sign is wrong": (-odds / wanted, "A temperature is above 0."),
         },
     )
-    expect_number(answer, odds / wanted, "the temperature", tolerance=2e-3, hint="Temperature divides log-odds.")
+    found, right = as_number(answer, "the temperature"), odds / wanted
+    if not found > 0:
+        raise WrongError("a temperature is above 0.", hint="Which logarithm is negative? Turn its ratio over.")
+    if not math.isclose(found, right, rel_tol=3e-3):
+        which, effect = ("high", "less") if found > right else ("low", "more")
+        hint = "Temperature divides log-odds: write them down before and after, and divide."
+        raise WrongError(f"that is too {which}: cat is drawn {effect} than ten times as often as dog.", hint=hint)
     return f"ln(5/3) / ln(10) = {odds / wanted:.4f}: the log-odds grow from {odds:.3f} to {wanted:.3f}."
 
 
-@exercise("At least one bad draw")
+@exercise("At least one")
 def at_least_one(answer):
     """Examine `answer(tail_masses: list) -> float`, the probability that one step or more draws from the tail."""
     masses = [0.1, 0.4, 0.05, 0.2]
     keep, mean, steps = [1 - m for m in masses], sum(masses) / 4, len(masses)
-    got = _number(answer(list(masses)))
+    got = as_number(answer(list(masses)))
     refuse(
         got,
         {
@@ -143,58 +225,50 @@ def at_least_one(answer):
             ),
             "that is the probability of exactly one": (
                 sum(m * math.prod(keep) / k for m, k in zip(masses, keep, strict=True)),
-                "Two bad draws count as well.",
+                "Two draws from it count as well.",
             ),
             "that is the worst step alone": (max(masses), "Every step gives another chance."),
         },
     )
     expect_number(got, 1 - math.prod(keep), f"the probability for tail masses {masses}")
-    expect_number(_number(answer([0.0, 0.0])), 0.0, "the probability when the tail is empty")
-    expect_number(_number(answer([0.3, 1.0])), 1.0, "the probability when one step has nothing but tail")
-    expect_number(_number(answer([0.02] * 100)), 1 - 0.98**100, "the probability for 100 steps of 0.02")
+    expect_number(as_number(answer([0.0, 0.0])), 0.0, "the probability when the tail is empty")
+    expect_number(as_number(answer([0.3, 1.0])), 1.0, "the probability when one step has nothing but tail")
+    expect_number(as_number(answer([0.02] * 100)), 1 - 0.98**100, "the probability for 100 steps of 0.02")
     return "one minus the product of (1 − mass): small masses, many steps, near certainty."
 
 
 @exercise("How many texts are enough?")
 def texts_needed(answer):
-    """Examine `answer(sd, difference) -> int`: texts per setting for which 1.96 standard errors are small enough."""
-    sd, difference = 0.5, 0.2
+    """Examine `answer(sd, difference) -> int`: texts per setting that show the difference with a power of 80 %."""
+    sd, difference, z = 0.5, 0.2, 1.96 + 0.842
     ratio, got = sd / difference, answer(0.5, 0.2)
     refuse(
-        _number(got),
+        as_number(got, "the number of texts"),
         {
+            "so many make the interval as wide as the difference: half of the experiments miss it": (
+                math.ceil(2 * (1.96 * ratio) ** 2),
+                "Where is the 0.842, which stands for a power of 80 %?",
+            ),
             "that is enough for one mean; the difference of two has twice the variance": (
-                math.ceil((1.96 * ratio) ** 2),
+                math.ceil((z * ratio) ** 2),
                 "Both means are uncertain: add their variances.",
             ),
-            "that is for one standard error, not for 1.96 of them": (math.ceil(2 * ratio**2), "Where is the 1.96?"),
+            "that is for one standard error, not for 2.802 of them": (math.ceil(2 * ratio**2), "Where is the 2.802?"),
             "the standard errors of the two means were added": (
-                math.ceil((2 * 1.96 * ratio) ** 2),
+                math.ceil((2 * z * ratio) ** 2),
                 "Variances add up, standard deviations do not.",
             ),
-            "the ratio is not squared": (math.ceil(2 * 1.96 * ratio), "n stands below a square root."),
-            "that is not a whole number of texts": (2 * (1.96 * ratio) ** 2, "Round, but which way?"),
-            "that was rounded down, and is just not enough": (int(2 * (1.96 * ratio) ** 2), "Half a text is a text."),
-            "that is for a one-sided 95 %: 1.645 instead of 1.96": (math.ceil(2 * (1.645 * ratio) ** 2), "Use 1.96."),
-            "sd and difference have changed places": (math.ceil(2 * (1.96 / ratio) ** 2), "More spread, more texts."),
+            "the ratio is not squared": (math.ceil(2 * z * ratio), "n stands below a square root."),
+            "that is not a whole number of texts": (2 * (z * ratio) ** 2, "Round, but which way?"),
+            "that was rounded down, and is just not enough": (int(2 * (z * ratio) ** 2), "Part of a text is a text."),
+            "1.96 and 0.842 were squared one by one": (
+                math.ceil(2 * (1.96**2 + 0.842**2) * ratio**2),
+                "Add them first, then square.",
+            ),
+            "sd and difference have changed places": (math.ceil(2 * (z / ratio) ** 2), "More spread, more texts."),
         },
     )
-    cases = {(0.5, 0.2): 49, (0.5, 0.4): 13, (1.0, 1.5): 4, (0.03, 0.02): 18}
-    for (spread, wanted), right in cases.items():
-        found = _number(answer(spread, wanted))
-        expect_number(found, right, f"the number of texts for sd={spread}, difference={wanted}", tolerance=1e-9)
+    for spread, wanted in ((0.5, 0.2), (0.5, 0.4), (1.0, 1.5), (0.03, 0.02)):
+        right = math.ceil(2 * (z * spread / wanted) ** 2)
+        expect_number(answer(spread, wanted), right, f"the number for sd={spread}, difference={wanted}", tolerance=1e-9)
     return "half the difference takes four times as many texts."
-
-
-def _index(got, u):
-    got = got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got
-    if isinstance(got, bool) or not isinstance(got, int):
-        hint = "Return where the token stands, not its probability."
-        raise WrongError(
-            f"for u={u} the answer should be a whole number, the token's place, but is {got!r}.", hint=hint
-        )
-    return got
-
-
-def _number(got):
-    return got.item() if isinstance(got, torch.Tensor) and got.numel() == 1 else got

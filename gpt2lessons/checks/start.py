@@ -11,13 +11,13 @@ from gpt2lessons.checks.frame import WrongError, exercise, expect_value
 
 @exercise("Write the loop")
 def continue_text(answer):
-    """`answer(next_token, ids, n)` returns `ids` and `n` new tokens; `next_token` takes the list of all ids so far."""
+    """`answer(next_token, tokens, n)` returns `tokens` and `n` new ones; `next_token` takes the list of all so far."""
     for start, n in (([7], 3), ([1, 2, 3], 4), ([5, 5], 1), ([4], 0)):
         seen, given = [], list(start)
 
         def next_token(ids, seen=seen):
             if not isinstance(ids, list):
-                raise WrongError(f"next_token should be given a list of ids, but was given {ids!r}.")
+                raise WrongError(f"next_token should be given a list of tokens, but was given {ids!r}.")
             seen.append(list(ids))
             if len(seen) > 50:
                 raise WrongError("next_token was called more than 50 times for a few tokens: your loop does not end.")
@@ -28,7 +28,7 @@ def continue_text(answer):
         if given != start:
             raise WrongError(
                 f"{call} changed the list that it was given: it is now {given}. The caller still needs it.",
-                hint="`ids + [new]` makes a new list, `ids.append(new)` changes the old one.",
+                hint="`tokens + [new]` makes a new list, `tokens.append(new)` changes the old one.",
             )
         expected = list(start)
         for _ in range(n):
@@ -36,13 +36,15 @@ def continue_text(answer):
         _diagnose_calls(call, seen, start, n)
         if got == expected[len(start) :] and n:
             raise WrongError(f"{call} returned only the new tokens, {got}.", hint="The text begins with the prompt.")
-        expect_value(got, expected, call, hint="Which ids does next_token get in the second round?")
+        expect_value(got, expected, call, hint="Which tokens does next_token get in the second round?")
     return "each token was chosen with the whole text before it in view, and the prompt is untouched."
 
 
 def _diagnose_calls(call, seen, start, n):
     if len(seen) != n:
-        raise WrongError(f"{call} called next_token {len(seen)} times, but {n} new tokens are wanted.")
+        times = "once" if len(seen) == 1 else f"{len(seen)} times"
+        wanted = f"{n} new token{'s are' if n != 1 else ' is'} wanted"
+        raise WrongError(f"{call} called next_token {times}, but {wanted}.")
     lengths = [len(ids) for ids in seen]
     if n > 1 and all(ids == start for ids in seen):
         raise WrongError(
@@ -79,7 +81,7 @@ def make_it_say(answer):
         raise WrongError(f"the prompt has {len(answer.split())} words.", hint="Twenty are enough for a giant.")
     if answer != answer.rstrip():
         hint = "A space belongs to the word behind it, and the model writes that one. Lesson 02 measures the harm."
-        raise WrongError("the prompt ends with a space.", hint=hint)
+        raise WrongError("the prompt ends with a space or a line break.", hint=hint)
     text = generate_text(_mini(), answer, max_new_tokens=10)
     if not re.search(r"\bgiants?\b", text[len(answer) :], re.I):
         hint = "Where do giants live? Who meets them? Stop right before the word that you wait for."
@@ -95,7 +97,9 @@ def pieces(answer):
 
     def decode(ids):
         if isinstance(ids, int):
-            raise WrongError(f"decode was given the number {ids}, but it takes a list of ids.")
+            raise WrongError(
+                f"decode was given the number {ids}, but it takes a list of numbers.", hint="[5] is a list."
+            )
         return bpe.decode(ids)
 
     for text in ("unbelievable, isn't it?", "I am a large language model", "two  spaces"):
@@ -108,13 +112,17 @@ def pieces(answer):
 
 def _diagnose_pieces(call, got, right, text, bpe):
     if got == text:
-        raise WrongError(f"{call} returned the text in one string.", hint="One piece for each id, in a list.")
+        raise WrongError(f"{call} returned the text in one string.", hint="One piece for each number, in a list.")
     if isinstance(got, tuple) and list(got) == right:
         raise WrongError(f"{call} returned a tuple; a list is wanted.")
+    if got == [text]:
+        raise WrongError(
+            f"{call} returned one piece, the whole text.", hint="Give decode one number at a time, in a list."
+        )
     if not isinstance(got, list) or got == right:
         return
     if got == bpe.encode(text):
-        raise WrongError(f"{call} returned the ids, not their texts.", hint="decode turns ids into text.")
+        raise WrongError(f"{call} returned the numbers, not their texts.", hint="decode turns numbers into text.")
     if got == text.split() or got == text.split(" "):
         raise WrongError(
             f"{call} returned the words between the spaces: tokens are not words.", hint="Use encode first."
@@ -126,6 +134,6 @@ def _diagnose_pieces(call, got, right, text, bpe):
             f"{call} lost the spaces.", hint="' large' and 'large' are two tokens; keep what decode gives."
         )
     if len(got) == len(right) and "".join(map(str, got)) != text and str(got[-1]) == text:
-        raise WrongError(f"{call} returned texts that grow: {got[:3]} …", hint="decode each id by itself.")
+        raise WrongError(f"{call} returned texts that grow: {got[:3]} …", hint="Decode each number by itself.")
     if any("Ġ" in str(piece) for piece in got):
         raise WrongError(f"{call} shows spaces as Ġ, the way the vocabulary's file spells them.", hint="Use decode.")

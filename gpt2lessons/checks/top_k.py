@@ -1,11 +1,13 @@
-"""Checks of lesson 07: a tie by hand, exactly k, one k per row, the k that a mass needs, and the hidden default."""
+"""Checks of lesson 07: a tie by hand, top-k itself, the arguments of a call, and the k that a mass needs."""
 
 import math
 
 import torch
 
+from gpt2lessons import recorded
 from gpt2lessons.checks.frame import (
     WrongError,
+    as_number,
     call_untouched,
     exercise,
     expect_number,
@@ -13,25 +15,28 @@ from gpt2lessons.checks.frame import (
     expect_value,
     refuse,
 )
+from gpt2lessons.decoding import processors
 
 _INF = math.inf
 
 
 @exercise("A tie at the threshold")
 def tie(answer):
-    """Examine the probability of the first of five tokens (0.4, 0.2, 0.2, 0.1, 0.1) after the library's top_k=2."""
+    """Examine the probability of the first of five tokens (0.4, 0.2, 0.2, 0.1, 0.1) after transformers' top_k=2."""
     two = math.exp(0.4) / (math.exp(0.4) + 2 * math.exp(0.2))
+    answer = as_number(answer, "the probability")
     refuse(
         answer,
         {
             "that is its probability before: what is left does not sum to 1 yet": (0.4, "Divide by the mass kept."),
             "that would be right if exactly two tokens were left": (
                 0.4 / 0.6,
-                "The third token is as probable as the second. Which of them should the library drop?",
+                "The third token is as probable as the second. Which of them should go?",
             ),
             "that is the mass of the tokens that are left, not the first one's share of it": (0.8, "Its share?"),
-            "that is top_k=1": (1.0, "More than one token is left."),
-            "that is top_k=3 and 4 mixed up: the two last tokens are below the threshold": (0.4 / 0.9, "0.1 < 0.2."),
+            "that would be right if only one token were left": (1.0, "How many does k = 2 keep at least?"),
+            "the two least probable tokens were kept too": (0.4 / 1.2, "0.1 is below the second largest."),
+            "four tokens were kept": (0.4 / 0.9, "0.1 is below the second largest."),
             "the removed logits were set to 0, which is the logit of a certain token": (
                 0.4 / 2.8,
                 "ln 1 = 0. And ln 0?",
@@ -39,93 +44,99 @@ def tie(answer):
             "softmax was taken of probabilities": (two, "Softmax takes logits. Probabilities are just renormalised."),
         },
     )
-    expect_number(answer, 0.5, "the probability", tolerance=1e-3, hint="Which tokens are left? Divide by their sum.")
-    return "three tokens are left, 0.4 of 0.8: the library keeps what ties with the k-th."
+    if not 0 <= answer <= 1:
+        raise WrongError("a probability lies between 0 and 1.", hint="Divide by what the kept tokens have together.")
+    right = 0.4 / (0.4 + 0.2 + 0.2)
+    if not math.isclose(answer, right, rel_tol=1e-3):
+        problem = "too small" if answer < right else "too large"
+        raise WrongError(f"that is {problem}.", hint="Which tokens are left? Divide by their sum.")
+    return "three tokens are left, and the first has half of what they hold."
 
 
 _TIED = torch.tensor([[2.0, 1.0, 1.0, 0.0, -1.0], [-3.0, -1.0, -1.0, -1.0, -2.0], [0.5, 0.0, 3.0, 4.0, -4.0]])
 
 
-@exercise("Exactly k")
-def exactly_k(answer):
-    """Examine `answer(logits (B, V), k) -> (B, V)`: exactly k finite logits per row; of equals the lower ids stay."""
-    got = call_untouched(answer, _TIED, 2)
+@exercise("Write top-k")
+def cut(answer):
+    """Examine `answer(logits (B, V), k) -> (B, V)`: -inf for all that is smaller than its row's k-th largest."""
+    from transformers import TopKLogitsWarper
+
+    try:
+        got = call_untouched(answer, _TIED, 2)
+    except RuntimeError as error:
+        if "size of tensor" not in str(error):
+            raise
+        hint = "One threshold per row is a column, (B, 1): an index such as [:, -1:] keeps the axis."
+        raise WrongError("logits (B, V) and your threshold have shapes that do not fit.", hint=hint) from None
+    if isinstance(got, torch.Tensor) and got.shape == (3, 2):
+        hint = "The result has a column for every token of the vocabulary."
+        raise WrongError("these are the k largest logits without the places they came from.", hint=hint)
     kth = _TIED.topk(2).values[:, -1:]
-    keep = _first(_TIED, 2)
-    columns = _TIED.topk(2, dim=0).values[-1:]
-    flat = _TIED.flatten().topk(2).values[-1]
-    right = _TIED.masked_fill(~keep, -_INF)
+    right = _TIED.masked_fill(kth > _TIED, -_INF)
+    in_order = _TIED.sort(dim=-1, descending=True).values
     refuse(
         got,
         {
-            "tokens that tie with the k-th stay, so some rows keep more than k": (
-                _TIED.masked_fill(kth > _TIED, -_INF),
-                "A threshold cannot tell equals apart; their places in a sorted row can.",
-            ),
             "the k-th token itself is removed": (_TIED.masked_fill(kth >= _TIED, -_INF), "Is the k-th in or out?"),
-            "k + 1 tokens stay": (_TIED.masked_fill(~_first(_TIED, 3), -_INF), "Count the kept ones of a row."),
-            "only k − 1 tokens stay": (_TIED.masked_fill(~_first(_TIED, 1), -_INF), "Count the kept ones of a row."),
+            "one token too many stays in each row": (_largest(3), "The k-th largest has index k − 1."),
+            "one token too few stays in each row": (_largest(1), "The k-th largest has index k − 1."),
             "removed logits became 0, more probable than every negative one": (
-                _TIED.masked_fill(~keep, 0.0),
+                right.nan_to_num(neginf=0.0),
                 "Which logit belongs to probability 0?",
             ),
             "the removed ones became the smallest logit, which still has a probability": (
-                _TIED.masked_fill(~keep, _TIED.min().item()),
+                right.nan_to_num(neginf=_TIED.min().item()),
                 "Which logit belongs to probability 0?",
             ),
-            "k tokens were kept per column, not per row": (
-                _TIED.masked_fill(columns > _TIED, -_INF),
+            "each column keeps its k largest, not each row": (
+                _TIED.masked_fill(_TIED.topk(2, dim=0).values[-1:] > _TIED, -_INF),
                 "Which axis is V?",
             ),
-            "k tokens were kept in the whole batch": (_TIED.masked_fill(flat > _TIED, -_INF), "Every row is a text."),
-            "of equals the higher ids stay": (
-                _TIED.masked_fill(~_first(_TIED.flip(1), 2).flip(1), -_INF),
-                "Sort so that equals keep their order: look for `stable`.",
+            "the whole batch keeps k tokens": (
+                _TIED.masked_fill(_TIED.flatten().topk(2).values[-1] > _TIED, -_INF),
+                "Every row is a text.",
+            ),
+            "all rows share the threshold of the first": (
+                _TIED.masked_fill(kth[:1] > _TIED, -_INF),
+                "Every row has a threshold of its own: (B, 1), not one number.",
+            ),
+            "the first k columns stay, not the k largest": (
+                _TIED.masked_fill(torch.arange(5) >= 2, -_INF),
+                "Places in a sorted row are not token ids.",
+            ),
+            "the logits come back sorted, so every logit belongs to the wrong token": (
+                in_order.masked_fill(kth > in_order, -_INF),
+                "Sort to find the threshold only; compare the logits where they stand.",
             ),
             "these are probabilities": (right.softmax(-1), "Logits in, logits out."),
-            "the least probable tokens stay": (_TIED.masked_fill(~_first(-_TIED, 2), -_INF), "The other end."),
+            "these are log-probabilities": (right.log_softmax(-1), "What is kept keeps its logit."),
+            "the least probable tokens stay": (
+                _TIED.masked_fill(_TIED.topk(2, largest=False).values[:, -1:] < _TIED, -_INF),
+                "The other end.",
+            ),
         },
     )
+    if _one_of_the_ties_is_missing(got, right):
+        hint = "Their logits are equal. Compare every logit with the k-th largest, instead of counting places."
+        raise WrongError("tokens that tie with the k-th are removed.", hint=hint)
+    if isinstance(got, torch.Tensor) and got.shape == right.shape and (low := got.min().item()) < -99 and low > -_INF:
+        hint = "It is small only beside larger logits, and GPT-2's own lie near −100."
+        raise WrongError(f"removed logits became {low:g}, which is not −∞.", hint=hint)
     expect_tensor(got, right, "the result for k=2")
     for k in (1, 4, 5):
-        expect_tensor(answer(_TIED.clone(), k), _TIED.masked_fill(~_first(_TIED, k), -_INF), f"the result for k={k}")
-    many = torch.zeros(1, 100)
-    kept = int(answer(many, 5).isfinite().sum())
-    expect_value(kept, 5, "the number kept of 100 equal logits with k=5")
-    return "exactly k, whatever ties."
-
-
-@exercise("One k per row")
-def k_per_row(answer):
-    """Examine `answer(logits (B, V), ks (B,)) -> (B, V)`: row i keeps its ks[i] largest logits (no ties)."""
-    logits = torch.tensor([[2.0, 1.0, 1.5, 0.0, -1.0], [-3.0, -1.0, 0.0, 2.5, -2.0], [0.5, 0.0, 3.0, 4.0, -4.0]])
-    ks = torch.tensor([1, 4, 2])
-    got = call_untouched(answer, logits, ks)
-    cut = lambda wanted: torch.stack([_keep(row, k) for row, k in zip(logits, wanted, strict=True)])  # noqa: E731
-    refuse(
-        got,
-        {
-            "every row got the largest k": (
-                cut([4, 4, 4]),
-                "topk(largest k) is a start; then pick each row's own k-th.",
-            ),
-            "every row got the smallest k": (cut([1, 1, 1]), "Each row has its own k."),
-            "every row got the first k": (cut([1, 1, 1]), "Each row has its own k."),
-            "every row got the last k": (cut([2, 2, 2]), "Each row has its own k."),
-            "the k's were given to the rows in reverse": (cut([2, 4, 1]), "Row i has ks[i]."),
-            "each row keeps one too many": (cut([2, 5, 3]), "The k-th largest stands at place k − 1."),
-            "each row keeps one too few": (cut([0, 3, 1]), "Is the k-th itself in or out?"),
-            "removed logits became 0": (cut([1, 4, 2]).nan_to_num(neginf=0.0), "Which logit has probability 0?"),
-            "the first k columns were kept, not the k largest": (
-                logits.masked_fill(torch.arange(5) >= ks[:, None], -_INF),
-                "Places in the sorted row are not token ids: bring them back.",
-            ),
-            "these are probabilities": (cut([1, 4, 2]).softmax(-1), "Logits in, logits out."),
-        },
-    )
-    expect_tensor(got, cut([1, 4, 2]), "the result for ks [1, 4, 2]")
-    expect_tensor(answer(logits.clone(), torch.tensor([5, 5, 5])), logits, "the result when every row keeps all")
-    return "each row has a threshold of its own."
+        expect_tensor(answer(_TIED.clone(), k), processors.keep_top_k(_TIED, k), f"the result for k={k}")
+    try:
+        got = answer(_TIED.clone(), 50)
+    except (RuntimeError, IndexError):
+        hint = "Look for no larger a place than the row has."
+        raise WrongError("with k=50 and a vocabulary of 5 your code stops.", hint=hint) from None
+    expect_tensor(got, _TIED, "the result for k=50 and a vocabulary of 5")
+    rows = torch.randn(1000, 20, generator=torch.Generator().manual_seed(0)).round(decimals=1)  # with many ties
+    real = torch.stack([recorded.distribution(prompt) for prompt in recorded.prompts()])
+    for logits, k, which in ((rows, 5, "1,000 rows with ties"), (real, 50, "GPT-2's five recorded answers")):
+        theirs = TopKLogitsWarper(k)(None, logits.clone())
+        expect_tensor(answer(logits.clone(), k), theirs, f"the result for {which} and k={k}")
+    return "the same tokens as transformers on 1,000 rows with ties, and on GPT-2's five recorded answers."
 
 
 @exercise("Which k does a mass need?")
@@ -145,7 +156,7 @@ def smallest_k(answer):
         "the probabilities were added in the order of ids": ([4, 4, 4, 2, 5, 5], "The most probable come first."),
         "the probabilities were sorted upwards": ([5, 5, 4, 4, 5, 5], "The most probable come first."),
         "the token that reaches the mass is missing: one too few": ([2, 1, 0, 0, 3, 4], "It is needed."),
-        "one token too many": ([4, 3, 2, 2, 5, 6], "Is the token that reaches the mass counted twice?"),
+        "one token too many is counted": ([4, 3, 2, 2, 5, 6], "Is the token that reaches the mass counted twice?"),
         "where a sum reaches the mass exactly, one token too many is taken": (
             [3, 3, 2, 1, 4, 5],
             "At least, not more.",
@@ -162,7 +173,7 @@ def smallest_k(answer):
     return "sort, add up, stop where the mass is reached. Lesson 08 makes a sampler of it."
 
 
-@exercise("Top-p alone")
+@exercise("Top-p and nothing else")
 def top_p_alone(answer):
     """Examine a dict of arguments with which transformers' generate samples from the 0.8 nucleus and nothing else."""
     expect_value(answer, answer if isinstance(answer, dict) else {}, "the answer")
@@ -175,7 +186,7 @@ def top_p_alone(answer):
         )
     if answer.get("do_sample") is not True:
         raise WrongError(
-            "without do_sample=True this is greedy search, and no filter acts.", hint="Switch the lottery on."
+            "without do_sample=True this is greedy search, and no filter acts.", hint="Ask for sampling first."
         )
     if "top_p" not in answer or answer["top_p"] in (None, 1, 1.0):
         raise WrongError("no nucleus is asked for.", hint="It has the argument top_p.")
@@ -190,6 +201,8 @@ def top_p_alone(answer):
     k = answer["top_k"]
     if k == 1:
         raise WrongError("top_k=1 leaves one token: that is greedy search.", hint="How is top-k switched off?")
+    if isinstance(k, str):
+        raise WrongError(f"top_k={k!r} is a text.", hint="A number, without quotation marks.")
     if k is not None and not isinstance(k, bool) and k < 0:
         raise WrongError(f"top_k={k} means `off` in other programs; transformers refuses it.", hint="A number below 1.")
     if k is not None and (k or isinstance(k, bool)):
@@ -198,11 +211,15 @@ def top_p_alone(answer):
     return "do_sample, top_p, and top_k switched off on purpose."
 
 
-def _first(logits, k):
-    """Return which k logits of each row are largest, bool (B, V); of equals the lower ids."""
-    ids = logits.sort(dim=-1, descending=True, stable=True).indices[:, :k]
-    return torch.zeros_like(logits, dtype=torch.bool).scatter(1, ids, True)
+def _largest(k):
+    """Return `_TIED` with what is smaller than the k-th largest of its row removed."""
+    return processors.keep_top_k(_TIED, k)
 
 
-def _keep(row, k):
-    return row.masked_fill(~_first(row[None], k)[0], -_INF)
+def _one_of_the_ties_is_missing(got, right):
+    """Is `got` what `right` is, except that of tied tokens only so many stay that each row has 2?"""
+    if not isinstance(got, torch.Tensor) or got.shape != right.shape:
+        return False
+    kept = got.isfinite()
+    same = bool((got[kept] == right[kept]).all())
+    return same and got[~kept].eq(-_INF).all().item() and kept.sum(-1).tolist() == [2, 2, 2]

@@ -1,4 +1,4 @@
-"""Checks of lesson 08: a nucleus by hand, its members, the convention with the threshold token out, and min-p."""
+"""Checks of lesson 08: the filter, who is in the nucleus, min-p, and what a temperature does to it."""
 
 import math
 
@@ -6,47 +6,34 @@ import torch
 
 from gpt2lessons.checks.frame import (
     WrongError,
+    as_number,
     call_untouched,
     exercise,
-    expect_number,
     expect_tensor,
     refuse,
 )
+from gpt2lessons.decoding.processors import keep_top_p
+from gpt2lessons.recorded import distribution, prompts
 
 _INF = math.inf
 
-
-@exercise("A nucleus by hand")
-def by_hand(answer):
-    """Examine the probability of the second of five tokens (0.15, 0.4, 0.05, 0.3, 0.1) after top_p=0.65."""
-    refuse(
-        answer,
-        {
-            "that is its probability before: what is left does not sum to 1 yet": (0.4, "Divide by the mass kept."),
-            "the token that crosses the threshold was left out, so only one is left": (1.0, "Does 0.4 reach 0.65?"),
-            "one token too many is in": (0.4 / 0.85, "Does the mass reach 0.65 earlier?"),
-            "the probabilities were added in the order of the tokens": (0.4 / 0.9, "The most probable come first."),
-            "it was divided by top_p": (0.4 / 0.65, "The nucleus holds more than top_p. How much does it hold?"),
-            "that is the mass of the nucleus, not the token's share of it": (0.7, "Its share?"),
-            "the probabilities were put through a softmax": (
-                math.exp(0.4) / (math.exp(0.4) + math.exp(0.3)),
-                "Softmax takes logits. Probabilities are just renormalised.",
-            ),
-        },
-    )
-    hint = "Sort, add up until 0.65 is reached, divide by the sum."
-    expect_number(answer, 4 / 7, "the probability", tolerance=1e-3, hint=hint)
-    return "0.4 does not reach 0.65, 0.4 + 0.3 does: two tokens, 0.4 of 0.7."
+_LOGITS = torch.tensor(
+    [[0.2, 1.4, -2.0, 2.3, 0.7, -0.4], [-3.0, -1.0, 4.0, -0.5, -2.0, -4.0], [1.0, 0.6, 0.9, 1.3, 0.2, 0.8]]
+)
 
 
-# exact in binary, so that a sum that should be 0.75 is 0.75
-_PROBS = torch.tensor([[4, 16, 1, 8, 3], [8, 1, 3, 4, 16], [3, 4, 8, 16, 1]]) / 32
+def _in_sorted_order(logits, stays, *, descending=True):
+    """Return bool (B, V), True for what stays, in the order of the tokens.
+
+    `stays` gets the sums so far and the probabilities, both (B, V) and sorted.
+    """
+    ordered, ids = logits.sort(descending=descending)
+    probs = ordered.softmax(-1)
+    return torch.zeros_like(logits, dtype=torch.bool).scatter(1, ids, stays(probs.cumsum(1), probs))
 
 
-def _mask(probs, stays, *, descending=True):
-    """Return bool (B, V) in token order; `stays` gets (sums so far (B, V), sorted probs) and says who stays."""
-    ordered, ids = probs.sort(descending=descending)
-    return torch.zeros_like(probs, dtype=torch.bool).scatter(1, ids, stays(ordered.cumsum(1), ordered))
+def _cut(logits, stays, *, descending=True):
+    return logits.masked_fill(~_in_sorted_order(logits, stays, descending=descending), -_INF)
 
 
 def _at_least_one(mask):
@@ -55,79 +42,193 @@ def _at_least_one(mask):
     return mask
 
 
-_MEMBERS = {
-    "the token that crosses the threshold is left out": (
-        lambda q, p: _mask(q, lambda sums, _: sums <= p),
-        "The set has to reach p.",
-    ),
-    "the token that crosses the threshold is left out (the first always stays)": (
-        lambda q, p: _mask(q, lambda sums, _: _at_least_one(sums <= p)),
-        "The set has to reach p.",
-    ),
-    "a set that has not reached p yet was taken, and one that hits p exactly loses its last token": (
-        lambda q, p: _mask(q, lambda sums, _: sums < p),
-        "The set has to reach p.",
-    ),
-    "where the sum hits p exactly, one token too many is in": (
-        lambda q, p: _mask(q, lambda sums, x: sums - x <= p),
-        "Reached is reached: > or >=?",
-    ),
-    "one token too many is in": (
-        lambda q, p: _mask(q, lambda sums, x: torch.nn.functional.pad(sums - x, (1, 0))[:, :-1] < p),
-        "Count the token that reaches p once.",
-    ),
-    "the probabilities were added in the order of the tokens": (
-        lambda q, p: q.cumsum(1) - q < p,
-        "The most probable come first.",
-    ),
-    "the probabilities were added from the least probable upwards": (
-        lambda q, p: _mask(q, lambda sums, x: sums - x < p, descending=False),
-        "The most probable come first.",
-    ),
-    "the answer is in sorted order, not in the order of the tokens": (
-        lambda q, p: (s := q.sort(descending=True).values).cumsum(1) - s < p,
-        "Places in the sorted row are not tokens: `ids` of the sort brings them back.",
-    ),
-    "these are the tokens that go, not those that stay": (
-        lambda q, p: ~_mask(q, lambda sums, x: sums - x < p),
-        "True means: in the nucleus.",
-    ),
-    "that compares single probabilities with p": (lambda q, p: q >= p, "Their sum counts."),
-}
+def _nucleus(p):
+    return lambda sums, probs: sums - probs < p
 
 
-def _nucleus(probs, p):
-    return _mask(probs, lambda sums, x: sums - x < p)
+def _top_p_mistakes(logits, p):
+    """Return {what is wrong: (the wrong result (B, V), a hint)}."""
+    right, ordered = _cut(logits, _nucleus(p)), logits.sort(descending=True).values
+    probs, kept_sorted = logits.softmax(-1), ordered.softmax(-1)
+    in_order = kept_sorted.cumsum(1) - kept_sorted < p
+    first = "The most probable come first."
+    return {
+        "the token that crosses p was left out": (
+            _cut(logits, lambda sums, _: sums <= p),
+            "The nucleus has to reach p.",
+        ),
+        "the token that crosses p was left out (the first always stays)": (
+            _cut(logits, lambda sums, _: _at_least_one(sums <= p)),
+            "The nucleus has to reach p.",
+        ),
+        "one token too many is in": (
+            _cut(logits, lambda sums, x: _at_least_one((sums - x).roll(1, 1) < p)),
+            "Stop as soon as the sum reaches p.",
+        ),
+        "right number of tokens, wrong tokens: you decided in sorted order and answered "
+        "in the order of the vocabulary": (
+            logits.masked_fill(~in_order, -_INF),
+            "`sort` also returns the ids. How does `scatter` bring the decision back?",
+        ),
+        "the result is in sorted order, not in the order of the vocabulary": (
+            ordered.masked_fill(~in_order, -_INF),
+            "Place i of the sorted row is not token i: `ids` of the sort says which it is.",
+        ),
+        "the probabilities were added in the order of the vocabulary": (
+            logits.masked_fill(probs.cumsum(1) - probs >= p, -_INF),
+            first,
+        ),
+        "the probabilities were added from the least probable upwards": (
+            _cut(logits, _nucleus(p), descending=False),
+            first,
+        ),
+        "logits were added up, not probabilities": (
+            logits.masked_fill(
+                ~torch.zeros_like(logits, dtype=torch.bool).scatter(
+                    1, logits.argsort(descending=True), ordered.cumsum(1) - ordered < p
+                ),
+                -_INF,
+            ),
+            "Softmax first.",
+        ),
+        "that compares single probabilities with p": (
+            logits.masked_fill(probs < p, -_INF),
+            "It is their sum that has to reach p.",
+        ),
+        "these are the tokens that go, not those that stay": (
+            logits.masked_fill(right.isfinite(), -_INF),
+            "What is outside the nucleus becomes -inf.",
+        ),
+        "removed logits became 0, more probable than every negative one": (
+            right.nan_to_num(neginf=0.0),
+            "Which logit belongs to probability 0?",
+        ),
+        "these are probabilities": (right.softmax(-1), "Logits in, logits out."),
+    }
 
 
-@exercise("Who is in the nucleus?")
-def members(answer):
-    """Examine `answer(probs (B, V), p) -> bool (B, V)`: the smallest set of most probable tokens that reaches p."""
-    got = {}
-    for p in (0.75, 0.8, 0.3, 0.9, 1.0):
-        got[p] = call_untouched(lambda q, p=p: answer(q, p), _PROBS)
-        if not isinstance(got[p], torch.Tensor) or got[p].dtype != torch.bool:
-            kind = got[p].dtype if isinstance(got[p], torch.Tensor) else type(got[p]).__name__
-            raise WrongError(f"the answer should be a tensor of True and False, but is {kind}.", hint="Compare.")
-    for problem, (wrong, hint) in _MEMBERS.items():
-        if all(mask.equal(wrong(_PROBS, p)) for p, mask in got.items()):
-            raise WrongError(f"{problem}.", hint=hint)
-    for p, mask in got.items():
-        what = f"the number kept in each row for p={p}"
-        expect_tensor(mask, _nucleus(_PROBS, p), f"the nucleus for p={p}", hint=f"See {what}: {mask.sum(-1).tolist()}.")
-    return "sorted, added up, cut where p is reached, and brought back to the order of the tokens."
+@exercise("Write top-p")
+def top_p_filter(answer):
+    """Examine `answer(logits (B, V), p) -> (B, V)`: outside the nucleus -inf.
+
+    After three small rows: 1,000 random rows against `keep_top_p`, then GPT-2's recorded answers.
+    """
+    for p in (0.7, 0.2, 0.5, 0.95):
+        got, right = call_untouched(lambda z, p=p: answer(z, p), _LOGITS), _cut(_LOGITS, _nucleus(p))
+        mistakes = _top_p_mistakes(_LOGITS, p).items()
+        refuse(got, {name: wrong for name, wrong in mistakes if not wrong[0].equal(right)})
+        expect_tensor(got, right, f"the result for p={p}")
+    rows = 3 * torch.randn(1000, 20, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    got, theirs = answer(rows.clone(), 0.9), keep_top_p(rows, 0.9)
+    differ = int((got.isfinite() != theirs.isfinite()).any(1).sum())
+    if differ:
+        raise WrongError(f"on {differ} of 1,000 random rows you keep other tokens than keep_top_p.")
+    sizes = []
+    for logits in map(distribution, prompts()):
+        kept = answer(logits[None].double(), 0.8).isfinite()
+        expect_tensor(kept, _in_sorted_order(logits[None].double(), _nucleus(0.8)), "a recorded row")
+        sizes.append(f"{int(kept.sum())}")
+    return (
+        "the same tokens as keep_top_p on 1,000 random rows. Of GPT-2's five recorded answers "
+        f"you keep {', '.join(sizes)} tokens at p=0.8."
+    )
 
 
-_LOGITS = torch.tensor(
-    [[0.2, 1.4, -2.0, 2.3, 0.7, -0.4], [-3.0, -1.0, 4.0, -0.5, -2.0, -4.0], [1.0, 0.6, 0.9, 1.3, 0.2, 0.8]]
-)
+def _read(answer, logits, tokens, p):
+    got = call_untouched(lambda z: answer(z, tokens.clone(), p), logits)
+    if not isinstance(got, torch.Tensor):
+        raise WrongError(f"the answer should be a tensor, but is of type {type(got).__name__}.")
+    if got.shape == logits.shape:
+        raise WrongError(
+            "there is an answer for each token of the vocabulary.",
+            hint="One answer per row, for the token that the text has: `gather`.",
+        )
+    if got.shape != tokens.shape:
+        want = f"{tuple(tokens.shape)}, one answer per row"
+        raise WrongError(f"the shape should be {want}, but is {tuple(got.shape)}.")
+    if got.dtype != torch.bool:
+        kind = str(got.dtype).removeprefix("torch.")
+        raise WrongError(f"the answers should be True or False, but are {kind}.", hint="Use < or >.")
+    return got
 
 
-def _cut(logits, stays):
-    ordered, ids = logits.sort(descending=True)
-    probs = ordered.softmax(-1)
-    keep = torch.zeros_like(logits, dtype=torch.bool).scatter(1, ids, stays(probs.cumsum(1), probs))
-    return logits.masked_fill(~keep, -_INF)
+@exercise("Could top-p have written it?")
+def inside(answer):
+    """Examine `answer(logits (T, V), tokens (T,), p) -> bool (T,)`: is each token in its nucleus?"""
+    size = _LOGITS.shape[1]
+    logits = _LOGITS.repeat_interleave(size, 0)  # every token of every row is asked for once
+    tokens = torch.arange(size).repeat(len(_LOGITS))
+    probs = logits.softmax(-1)
+    own = probs.gather(1, tokens[:, None])
+    above = (probs * (probs > own)).sum(1)
+    for p in (0.7, 0.2, 0.5, 0.95):
+        right, got = above < p, _read(answer, logits, tokens, p)
+        mistakes = {
+            "the token that crosses p counts as outside": (
+                above + own[:, 0] <= p,
+                "Only what is more probable than the token counts, not the token itself.",
+            ),
+            "these are the tokens outside the nucleus": (~right, "True means inside."),
+            "the token's own probability was compared with p": (
+                own[:, 0] >= p,
+                "It is a sum that is compared with p. Of which tokens?",
+            ),
+            "what is less probable than the token was added up": (
+                (probs * (probs < own)).sum(1) < p,
+                "What stands before it when the row is sorted, the most probable first?",
+            ),
+            "the probabilities were added in the order of the vocabulary": (
+                (probs.cumsum(1) - probs).gather(1, tokens[:, None])[:, 0] < p,
+                "The most probable come first.",
+            ),
+            "logits were added up, not probabilities": (
+                (logits * (probs > own)).sum(1) < p,
+                "Softmax first.",
+            ),
+            "only the most probable token counts as inside": (
+                own[:, 0] == probs.amax(1),
+                "The nucleus may hold several tokens.",
+            ),
+        }
+        for problem, (wrong, hint) in mistakes.items():
+            if got.equal(wrong) and not wrong.equal(right):
+                raise WrongError(f"{problem}.", hint=hint)
+        if not got.equal(right):
+            many = int((got != right).sum())
+            raise WrongError(f"for p={p}, {many} of {len(right)} answers are wrong.")
+    return "a token is inside if everything more probable than it holds less than p. No sorting needed."
+
+
+@exercise("Undo the heat")
+def undo_heat(answer):
+    """Examine the min_p that keeps at temperature 1 what min_p = 0.05 keeps at temperature 2."""
+    got, right = as_number(answer, "your min_p"), 0.05**2
+    refuse(
+        got,
+        {
+            "min_p was divided by the temperature": (
+                0.05 / 2,
+                "Temperature divides logits. What does that do to a ratio of probabilities?",
+            ),
+            "min_p was multiplied by the temperature": (
+                0.05 * 2,
+                "At temperature 2 more tokens pass. Is the bar lower or higher at temperature 1?",
+            ),
+            "that goes in the wrong direction: the square root": (
+                0.05**0.5,
+                "At temperature 2 a ratio r of probabilities has become √r. Solve for r.",
+            ),
+            "that is the same min_p, and the temperature changed the ratios": (
+                0.05,
+                "Halve the difference of two logits: what happens to the ratio?",
+            ),
+            "that is the logarithm of the bar": (2 * math.log(0.05), "Go back from logits to ratios."),
+        },
+    )
+    if not math.isclose(got, right, rel_tol=1e-3):
+        size = "large" if got > right else "small"
+        raise WrongError(f"that is too {size}.", hint="Write the bar as a difference of logits.")
+    return "a ratio r at temperature 1 is the square root of r at temperature 2, so the bar is squared."
 
 
 @exercise("The other convention")

@@ -17,6 +17,7 @@ _TOPICS = (
     "loops",
     "search",
     "sampling",
+    "top_k",
     "filters",
     "tuning",
     "evaluation",

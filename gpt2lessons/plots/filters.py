@@ -63,23 +63,65 @@ def plot_counts(tokens, counts, *, ax=None):
     return ax
 
 
-def plot_mass_and_count(tokens, filters, *, axes=None):
-    """Draw, above, the mass that each filter keeps along a text and, below, the number of tokens.
+def plot_cumulative(distributions, *, k, p, title="", ax=None):
+    """Draw the probability of the 1, 2, 3, … most probable tokens together, log ranks.
 
-    `filters` {name: (masses, counts)}, one number per token each. Returns the array of the two Axes.
+    `distributions` {name: probs (V,)}, in any order of tokens.
+    A vertical line at rank `k` and a horizontal one at `p` are where top-k and top-p cut.
+    A square marks what the `k` tokens hold, a dot the first rank at which the sum reaches `p`.
     """
-    tokens = list(tokens)
+    ax = new_axes(ax, width=8.5, height=5)
+    for i, (name, probs) in enumerate(distributions.items()):
+        sums = np.sort(numbers(probs))[::-1].cumsum()
+        (line,) = ax.plot(np.arange(1, len(sums) + 1), sums, linestyle=_LINES[i % 4], label=name)
+        reached = min(int((sums < p).sum()), len(sums) - 1)
+        places, shares = [k, reached + 1], [sums[k - 1], sums[reached]]
+        ax.scatter(places[:1], shares[:1], marker="s", color=line.get_color(), zorder=3)
+        ax.scatter(places[1:], shares[1:], marker="o", color=line.get_color(), zorder=3)
+    ax.axvline(k, color="black", linewidth=1)
+    ax.axhline(p, color="black", linewidth=1)
+    ax.text(k * 1.1, 0.02, f"top-k, k = {k}", va="bottom")
+    ax.text(1.05, p + 0.01, f"top-p, p = {p:g}", va="bottom")
+    ax.set(xscale="log", ylim=(0, 1.02), xlabel="rank of the token (log scale)")
+    ax.set(xlim=(0.9, 1.1 * len(sums)), ylabel="probability so far")
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    look = {"title": title, "alignment": "left", "fontsize": 10}
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, **look)
+    return ax
+
+
+def plot_token_probs(texts, *, axes=None):
+    """Draw the probability of each token of some texts, one panel per text; `texts` {name: (T,)}.
+
+    Returns the array of Axes.
+    """
     if axes is None:
-        _, axes = plt.subplots(2, 1, figsize=(max(7, 0.32 * len(tokens) + 1), 6), sharex=True)
-    upper, lower = axes
-    for i, (name, (masses, _)) in enumerate(filters.items()):
-        _same_length(tokens, masses, "tokens")
-        upper.plot(numbers(masses), linestyle=_LINES[i % 4], marker=_MARKERS[i % 8], markersize=6, label=name)
-    upper.set(ylabel="mass kept", ylim=(0, 1.03))
-    upper.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(filters), borderaxespad=0.2)
-    plot_counts(tokens, {name: counts for name, (_, counts) in filters.items()}, ax=lower)
-    lower.get_legend().remove()
+        size = (8.5, 1.5 * len(texts) + 0.6)
+        _, axes = plt.subplots(len(texts), 1, figsize=size, sharex=True, sharey=True)
+    axes = np.atleast_1d(axes)
+    for ax, (name, probs) in zip(axes, texts.items(), strict=True):
+        values = numbers(probs)
+        ax.bar(np.arange(1, len(values) + 1), values, width=0.8, color=COLOURS["blue"])
+        ax.set(ylim=(0, 1), yticks=[0, 0.5, 1], title=name)
+    axes[-1].set_xlabel("token of the continuation")
+    axes[len(axes) // 2].set_ylabel("probability under the model")
     return axes
+
+
+def plot_kept(settings, counts, *, label, ax=None):
+    """Draw how many tokens filters keep at each of some settings, log scale; the axis is `label`.
+
+    `settings` (N,) are numbers, such as temperatures; `counts` {name: (N,)}.
+    """
+    ax = new_axes(ax, width=7, height=4)
+    for i, (name, values) in enumerate(counts.items()):
+        _same_length(settings, values, name)
+        look = {"linestyle": _LINES[i % 4], "marker": _MARKERS[i % 8], "label": name}
+        ax.plot(numbers(settings), numbers(values), **look)
+    ax.set(yscale="log", xlabel=label, ylabel="tokens kept (log scale)", xticks=list(settings))
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+    ax.legend(loc="upper left")
+    return ax
 
 
 def plot_survivors(words, filters, *, title="", ax=None):

@@ -1,4 +1,4 @@
-"""Figures of the lottery: a distribution and what a filter leaves of it, temperature, and what happens along a text.
+"""Figures of sampling: a distribution and what a filter leaves of it, temperature, and what happens along a text.
 
 Probabilities and masses are numbers from 0 to 1, entropies and surprisals are in nats.
 """
@@ -9,10 +9,10 @@ from gpt2lessons.plots.style import COLOURS, new_axes, numbers, visible
 
 _SEGMENTS = ("sky", "orange", "green", "purple", "light")
 _MARKERS = "osD^vP*X"
-_LINES = ("-", "--", "-.", ":")
+_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
-def plot_lottery(words, probs, draws=(), *, ax=None):
+def plot_number_line(words, probs, draws=(), *, ax=None):
     """Draw the numbers from 0 to 1 cut into one stretch per word, as wide as its probability; `draws` are pins."""
     ax = new_axes(ax, width=8, height=1.9)
     probs, left = _one_per(words, probs), 0.0
@@ -77,7 +77,7 @@ def plot_temperatures(words, probs, temperatures, *, ax=None):
         style = {"linestyle": _LINES[i % 4], "linewidth": 2.4}
         ax.plot(temperatures, probs[:, i], label=visible(word), **style)
     ax.axvline(1, color=COLOURS["grey"], linewidth=1)
-    ax.text(1.02, 1.0, "the model itself", color=COLOURS["grey"], fontsize=11, va="top")
+    ax.text(1.05, 1.0, "T = 1: the model itself", color=COLOURS["grey"], fontsize=11, va="top")
     ax.axhline(1 / len(words), color=COLOURS["grey"], linewidth=1, linestyle=":")
     ax.set(xscale="log", xlabel="temperature (log scale)", ylabel="probability", ylim=(0, 1.03))
     ax.xaxis.set_major_formatter("{x:g}")
@@ -87,16 +87,20 @@ def plot_temperatures(words, probs, temperatures, *, ax=None):
 
 def plot_entropies(temperatures, curves, ceilings, *, ax=None):
     """Draw entropy against temperature, one curve per name in `curves`; `ceilings` {name: ln V} are its limits."""
-    ax = new_axes(ax)
+    ax = new_axes(ax, height=4.6)
     for i, (name, values) in enumerate(curves.items()):
-        ax.plot(numbers(temperatures), numbers(values), linestyle=_LINES[i % 4], linewidth=2.4, label=name)
+        style = {"linestyle": _LINES[i % len(_LINES)], "linewidth": 2.4}
+        ax.plot(numbers(temperatures), numbers(values), label=name, **style)
+    highest = max([*ceilings.values(), *(numbers(values).max() for values in curves.values())])
     for name, limit in ceilings.items():
         ax.axhline(limit, color=COLOURS["grey"], linestyle=":", linewidth=1.2)
-        ax.text(numbers(temperatures)[0], limit + 0.08, name, color=COLOURS["grey"], fontsize=11, va="bottom")
+        place = numbers(temperatures)[0], limit + 0.02 * highest
+        ax.text(*place, name, color=COLOURS["grey"], fontsize=11, va="bottom")
     ax.axvline(1, color=COLOURS["grey"], linewidth=1)
-    ax.set(xscale="log", xlabel="temperature (log scale)", ylabel="entropy (nats)", ylim=(0, None))
+    ax.text(0.95, 0.8 * highest, "T = 1: the model itself", color=COLOURS["grey"], fontsize=11, ha="right")
+    ax.set(xscale="log", xlabel="temperature (log scale)", ylabel="entropy (nats)", ylim=(0, 1.15 * highest))
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.legend(loc="center right")
+    ax.legend(loc="lower right", fontsize=11)
     return ax
 
 
@@ -108,22 +112,8 @@ def plot_tradeoff(names, x, y, *, x_error, y_error, x_label, y_label, ax=None):
     ax.errorbar(x, y, numbers(y_error), numbers(x_error), fmt="o", color=COLOURS["blue"], capsize=3)
     for name, a, b in zip(names, x, y, strict=True):
         ax.annotate(name, (a, b), (9, 9), textcoords="offset points")
-    ax.margins(0.12)
+    ax.margins(0.16)
     ax.set(xlabel=x_label, ylabel=y_label)
-    return ax
-
-
-def plot_after(steps, curves, *, y_label, ax=None):
-    """Draw what follows an event: `curves` {name: (means, half widths of the intervals)}, one value per step."""
-    ax = new_axes(ax)
-    steps = numbers(steps)
-    for i, (name, (mean, half)) in enumerate(curves.items()):
-        shift = 0.08 * (i - (len(curves) - 1) / 2)
-        style = {"marker": _MARKERS[i], "linestyle": _LINES[i % 4], "capsize": 3}
-        ax.errorbar(steps + shift, numbers(mean), numbers(half), label=name, **style)
-    ax.axhline(0, color=COLOURS["grey"], linewidth=1)
-    ax.set(xlabel="tokens after it", ylabel=y_label, xticks=steps)
-    ax.legend()
     return ax
 
 
@@ -149,23 +139,6 @@ def plot_ranked(curves, *, cut=None, floor=1e-7, ax=None):
     ax.set(xscale="log", yscale="log", xlim=(0.9, longest), ylim=(floor, 1.2))
     ax.set(xlabel="rank of the token (log scale)", ylabel="probability (log scale)")
     ax.legend(loc="lower left", frameon=True, facecolor="white", framealpha=1, edgecolor="none")
-    return ax
-
-
-def plot_along(tokens, values, *, y_label, ceiling=None, line=None, ax=None):
-    """Draw one bar per token of a text: a number that belongs to the step that wrote it (mass kept, tokens kept …).
-
-    `ceiling` ends the axis (1 for a mass); `line` {name: height} adds one horizontal line, such as a mean.
-    """
-    tokens, values = list(tokens), _one_per(tokens, values)
-    ax = new_axes(ax, width=max(6, 0.32 * len(tokens) + 1), height=3.8)
-    places = np.arange(len(tokens))
-    ax.bar(places, values, color=COLOURS["blue"], width=0.8)
-    for name, height in (line or {}).items():
-        ax.axhline(height, color=COLOURS["red"], linestyle="--", label=f"{name} {height:.3g}")
-        ax.legend(loc="lower right", bbox_to_anchor=(1, 1))
-    ax.set_xticks(places, [visible(token) for token in tokens], rotation=90, fontsize=11)
-    ax.set(ylabel=y_label, ylim=(0, ceiling), xlim=(-0.6, len(tokens) - 0.4))
     return ax
 
 

@@ -1,4 +1,4 @@
-"""The figures of beam search: the tree of what was kept and dropped, where texts agree, and how their tokens score."""
+"""The figures of beam search: the tree of what was kept and dropped, and how surprising the tokens of texts are."""
 
 import math
 
@@ -11,7 +11,7 @@ STATES = {
     "pruned": ("○", COLOURS["grey"], "dashed"),
     "banned": ("✕", COLOURS["red"], "dotted"),
 }
-_MEANING = {"kept": "searched on", "finished": "finished", "pruned": "dropped", "banned": "banned"}
+_MEANING = {"kept": "searched on", "finished": "ended, or at the limit", "pruned": "dropped", "banned": "banned"}
 
 
 def tree_rows(nodes):
@@ -68,59 +68,27 @@ def plot_beam_tree(nodes, names, *, prompt="", highlight=None, ax=None):
     return ax
 
 
-def plot_agreement(rows, *, labels=None, names=None, ax=None):
-    """Draw token rows under each other, light where a token equals the first row's, hatched where not; return the Axes.
+def plot_surprisals(texts):
+    """Draw how surprising each token of some texts is, one panel per text; return the Figure.
 
-    `rows`: lists of token ids of any lengths; `labels`: a name per row. With `names`, a function from an id to its
-    text, every token is written into its cell (for about a dozen tokens).
+    `texts`: {name: (tokens, surprisals)}, as many tokens (str) as surprisals (nats).
+    The panels share one scale; the mean of each stands in its title and is drawn dashed.
     """
-    width = max(map(len, rows))
-    ax = new_axes(ax, width=max(8, 0.95 * width if names else 0), height=0.45 * len(rows) + 1.2)
-    for y, row in enumerate(rows):
-        for x, token in enumerate(row):
-            same = x < len(rows[0]) and token == rows[0][x]
-            face = COLOURS["light"] if same else COLOURS["blue"]
-            hatch = None if same or names else "////"  # a written token needs no hatching
-            gap = 0.04 if names else 0
-            ax.add_patch(_rectangle((x + 0.5 + gap, y - 0.42), 1 - 2 * gap, 0.84, face, hatch))
-            if names:
-                letters = {"color": "black" if same else "white", "fontsize": 9, "ha": "center", "va": "center"}
-                ax.text(x + 1, y, _short(visible(names(token)), 9), **letters)
-    ax.set(xlim=(0.4, width + 0.6), ylim=(len(rows) - 0.4, -0.6), xlabel="position of the new token")
-    ax.set_yticks(range(len(rows)), labels or [f"beam {i + 1}" for i in range(len(rows))])
-    ax.set_title(f"light: the same token as in the first row; {'dark' if names else 'hatched'}: another one")
-    ax.spines["left"].set_visible(False)
-    return ax
+    import matplotlib.pyplot as plt
 
-
-def plot_token_log_probs(lines, *, ax=None):
-    """Draw the log-probability of each token for several texts; return the Axes.
-
-    `lines`: {name: log-probabilities in nats, one per token}. The name and the mean stand in the legend.
-    """
-    ax = new_axes(ax)
-    looks = zip(["blue", "red", "green", "purple"], ["o", "s", "^", "D"], ["-", "--", "-.", ":"], strict=True)
-    for (name, values), (colour, marker, dash) in zip(lines.items(), looks, strict=False):
-        values = [float(v) for v in values]
-        label = f"{name} (mean {sum(values) / len(values):.2f})"
-        look = {"color": COLOURS[colour], "marker": marker, "linestyle": dash, "markersize": 4}
-        ax.plot(range(1, len(values) + 1), values, label=label, **look)
-    ax.set(xlabel="token", ylabel="log-probability (nats)")
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=11, ncols=2)
-    return ax
-
-
-def plot_by_width(widths, values, *, ylabel, greedy=None, ax=None):
-    """Draw one value per number of beams, and a line at greedy's value if given; return the Axes."""
-    ax = new_axes(ax, width=5.5, height=3.5)
-    ax.plot(widths, values, marker="o", color=COLOURS["blue"], label="beam search")
-    if greedy is not None:
-        ax.axhline(greedy, color=COLOURS["red"], linestyle="--", label="greedy")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
-    ax.set(xlabel="num_beams", ylabel=ylabel)
-    ax.set_xticks([w for w in widths if w == 1 or w % 5 == 0 or len(widths) < 11])
-    return ax
+    highest = 1.1 * max(float(max(values)) for _, values in texts.values())
+    size = (11, 2.9 * len(texts))
+    fig, axes = plt.subplots(len(texts), 1, figsize=size, squeeze=False, layout="constrained")
+    looks = zip(["red", "blue", "green", "purple"], ["", "//", "..", "xx"], strict=True)
+    for (name, (tokens, values)), (colour, hatch), ax in zip(texts.items(), looks, axes[:, 0], strict=False):
+        heights = [float(value) for value in values]
+        mean = sum(heights) / len(heights)
+        places = range(len(heights))
+        ax.bar(places, heights, color=COLOURS[colour], hatch=hatch, edgecolor="white", linewidth=0)
+        ax.axhline(mean, color="black", linestyle="--", linewidth=1)
+        ax.set_xticks(places, [_short(visible(token), 12) for token in tokens], rotation=45, ha="right")
+        ax.set(ylim=(0, highest), ylabel="surprisal (nats)", title=f"{name}: mean {mean:.2f} nats per token")
+    return fig
 
 
 def _box(ax, x, y, text, colour, line, *, bold):
@@ -128,12 +96,6 @@ def _box(ax, x, y, text, colour, line, *, bold):
     frame["linewidth"] = 2.6 if bold else 1.2
     weight = "bold" if bold else "normal"
     ax.text(x, y, text, ha="center", va="center", fontsize=9.5, fontweight=weight, bbox=frame, zorder=2)
-
-
-def _rectangle(corner, width, height, face, hatch):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(corner, width, height, facecolor=face, edgecolor="white", hatch=hatch, linewidth=0)
 
 
 def _short(text, limit):

@@ -3,6 +3,7 @@
 `python -m gpt2lessons index` writes them; tests fail when they are out of date.
 """
 
+import ast
 import base64
 import json
 import re
@@ -11,6 +12,7 @@ from gpt2lessons.workshop import glossary, launch, notebooks
 from gpt2lessons.workshop.notebooks import ROOT
 
 README, COVERAGE, PICTURE = ROOT / "README.md", ROOT / "COVERAGE.md", ROOT / "README.png"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 PICTURE_CELL = ("01_architecture", "data-flow")
 _ROW = re.compile(r"^\| ([CEQ]\d+) \| (.*) \|[^|]*\|$")
 _TAG = re.compile(r"[CEQ]\d+")
@@ -100,9 +102,27 @@ def write():
     for path in notebooks.everything():
         _renew(path, lesson(path).encode("utf8"))
     _renew(README, readme().encode("utf8"))
+    _renew(CONTRIBUTING, contributing().encode("utf8"))
     _renew(glossary.path(), glossary.text().encode("utf8"))
     _renew(COVERAGE, coverage().encode("utf8"))
     _renew(PICTURE, picture())
+
+
+def contributing():
+    """Return CONTRIBUTING.md with its table of rooms: each file's first line is its one job."""
+    rows = ["| place | what is there |", "|---|---|"]
+    package = ROOT / "gpt2lessons"
+    rooms = [path for path in sorted(package.iterdir()) if (path / "__init__.py").is_file()]
+    for path in [package, *rooms]:
+        rows.append(f"| **`{path.relative_to(ROOT).as_posix()}/`** | {_first_line(path / '__init__.py')} |")
+        files = [file for file in sorted(path.glob("[a-z]*.py")) if file.name != "__init__.py"]
+        rows += [f"| `{file.name}` | {_first_line(file)} |" for file in files]
+    return _filled(CONTRIBUTING.read_text("utf8"), "rooms", "\n".join(rows) + "\n")
+
+
+def _first_line(path):
+    text = ast.get_docstring(ast.parse(path.read_text("utf8"))) or ""
+    return text.split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
 
 
 def _renew(path, content):

@@ -4,12 +4,16 @@ Runs like `test_lab.py`, whose JupyterLab it uses, only when asked for.
 """
 
 import shutil
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 import test_lab
-from test_coursework import COURSEWORK, SETS, kind, model_answer
-from test_coursework_nbgrader import WRITTEN_BY_NBGRADER, run
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "grading"))
+from test_nbgrader import WRITTEN_BY_NBGRADER, run
+from test_sets import COURSEWORK, SETS, kind, model_answer
 
 pytestmark = test_lab.pytestmark
 chromium, lab, page, pictures = test_lab.chromium, test_lab.lab, test_lab.page, test_lab.pictures

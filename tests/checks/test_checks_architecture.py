@@ -30,6 +30,7 @@ def attention_in_four_axes_only(q, k, v):
 ATTENTION = {
     "no scaling": (lambda q, k, v: scaled(q, k, 1).softmax(-1) @ v, "not divided"),
     "divided by D": (lambda q, k, v: scaled(q, k, 16).softmax(-1) @ v, "divided by D"),
+    "divided by the root of T": (lambda q, k, v: scaled(q, k, 5**0.5).softmax(-1) @ v, "the root of T"),
     "multiplied": (lambda q, k, v: scaled(q, k, 0.25).softmax(-1) @ v, "multiplied by the root"),
     "no softmax": (lambda q, k, v: scaled(q, k) @ v, "no softmax"),
     "softmax over rows": (lambda q, k, v: scaled(q, k).softmax(-2) @ v, "columns, not rows"),
@@ -82,6 +83,15 @@ PATTERN = {
         lambda s: s.masked_fill(hidden(s, "earlier"), -math.inf).softmax(-1),
         "turned round",
     ),
+    "turned round, itself hidden": (
+        lambda s: s.masked_fill(~hidden(s, "later"), -math.inf).softmax(-1),
+        "nan in the last row",
+    ),
+    "0 times -inf": (lambda s: (s + hidden(s, "later") * -math.inf).softmax(-1), "nan everywhere"),
+    "one ahead": (
+        lambda s: s.masked_fill(torch.ones(s.shape[-2:]).triu(2).bool(), -math.inf).softmax(-1),
+        "one token ahead",
+    ),
     "late mask": (lambda s: s.softmax(-1).tril(), "no longer sum to 1"),
     "0 for hidden": (lambda s: s.tril().softmax(-1), "a score like any other"),
     "softmax over rows": (
@@ -90,7 +100,7 @@ PATTERN = {
     ),
     "does not see itself": (
         lambda s: s.masked_fill(hidden(s, "strict"), -math.inf).softmax(-1),
-        "nan",
+        "nan in the first row",
     ),
     "no softmax": (lambda s: s.masked_fill(hidden(s, "later"), -math.inf), "not yet weights"),
     "divided again": (
@@ -173,6 +183,10 @@ BLOCK = {
         lambda x, n, a, m, f: (lambda y: y + f(n(y)))(x + a(m(x))),
         "changed places",
     ),
+    "no MLP": (lambda x, n, a, m, f: x + a(n(x)), "MLP is missing"),
+    "one addition": (lambda x, n, a, m, f: x + f(m(a(n(x)))), "one addition"),
+    "ln_1 twice": (lambda x, n, a, m, f: (lambda y: y + f(n(y)))(x + a(n(x))), "used twice"),
+    "norms behind": (lambda x, n, a, m, f: (lambda y: y + m(f(y)))(x + n(a(x))), "behind the layers"),
     "in place": (changes_x, "has changed"),
 }
 

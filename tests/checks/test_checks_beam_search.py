@@ -51,7 +51,51 @@ LOSING_TOO = {
     "a d": {"start": 1},
     "": dict.fromkeys(["a", "b", "c", "d"], 0.25),
 }
+
+
+def one_by_one(model, prompt_ids, num_beams, max_new_tokens, step):
+    """Read beam by beam, and not the batch."""
+    beams = [(list(prompt_ids), torch.zeros(()))]
+    while len(beams[0][0]) < len(prompt_ids) + max_new_tokens:
+        rows = [torch.log_softmax(model(torch.tensor([ids]))[0, -1], 0) for ids, _ in beams]
+        beams = step(beams, torch.stack(rows), num_beams)
+    return beams
+
+
+def batch(model, prompt_ids, num_beams, max_new_tokens, step):
+    """In tensors, without the step that is given."""
+    texts, totals = torch.tensor([prompt_ids]), torch.zeros(1)
+    for _ in range(max_new_tokens):
+        sums = (totals[:, None] + model(texts)[:, -1].log_softmax(-1)).flatten()
+        totals, places = sums.topk(min(num_beams, len(sums)))
+        size = len(sums) // len(texts)
+        texts = torch.cat([texts[places // size], places[:, None] % size], dim=1)
+    return list(zip(texts.tolist(), totals.tolist(), strict=True))
+
+
+def searching(read=None, *, copies=False, steps=0, finish=lambda beams, prompt: beams, forget=False, width=None):
+    """Return a search; the settings are mistakes."""
+
+    def search(model, prompt_ids, num_beams, max_new_tokens, step):
+        beams = [(tuple(prompt_ids), 0.0)] * (num_beams if copies else 1)
+        for number in range(max_new_tokens + steps):
+            logits = model(torch.tensor([ids for ids, _ in beams]))
+            scores = read(logits) if read else logits[:, -1].log_softmax(-1)
+            if forget:
+                beams = [(ids, 0.0) for ids, _ in beams]
+            beams = step(beams, scores, width(number, num_beams) if width else num_beams)
+        return finish(beams, prompt_ids)
+
+    return search
+
+
+def grows_the_prompt(model, prompt_ids, num_beams, max_new_tokens, step):
+    prompt_ids += [0]
+    return searching()(model, prompt_ids, num_beams, max_new_tokens, step)
+
+
 RIGHT = {
+    "search": [one_by_one, batch],
     "sequence_score": [
         lambda x, a: float(np.sum(x) / np.power(float(len(x)), a)),
         lambda x, a: torch.tensor(math.log(math.prod(math.exp(v) for v in x)) * len(x) ** -a),
@@ -106,6 +150,36 @@ def with_row(**rows):
 
 
 WRONG = {
+    "search": {
+        "logits": (searching(lambda z: z[:, -1]), "sums of logits"),
+        "probabilities": (searching(lambda z: z[:, -1].softmax(-1)), "sums of probabilities"),
+        "wrong axis": (searching(lambda z: z[:, -1].log_softmax(0)), "over the beams"),
+        "first row": (searching(lambda z: z[:, 0].log_softmax(-1)), "first row of logits"),
+        "copies of the prompt": (searching(copies=True), "copies of the prompt"),
+        "totals lost": (searching(forget=True), "totals of earlier steps are lost"),
+        "one at first": (searching(width=lambda number, n: n if number else 1), "only one continuation"),
+        "one step too many": (searching(steps=1), "instead of"),
+        "one step too few": (searching(steps=-1), "instead of"),
+        "without the prompt": (
+            searching(finish=lambda beams, prompt: [(ids[len(prompt) :], x) for ids, x in beams]),
+            "prompt is missing",
+        ),
+        "the best only": (searching(finish=lambda beams, prompt: beams[:1]), "1 texts come back"),
+        "worst first": (searching(finish=lambda beams, prompt: beams[::-1]), "not the best first"),
+        "ids only": (searching(finish=lambda beams, prompt: [ids for ids, _ in beams]), "list of pairs"),
+        "mean instead of sum": (
+            searching(finish=lambda beams, prompt: [(ids, x / 7) for ids, x in beams]),
+            "best total should be",
+        ),
+        "lists for the model": (
+            lambda model, ids, n, length, step: model([ids]),
+            "reads a tensor",
+        ),
+        "all rows of logits": (searching(lambda z: z.log_softmax(-1)), "step was given 1 beams"),
+        "nothing returned": (lambda *_: None, "what your function returns"),
+        "greedy": (searching(width=lambda number, n: 1), "texts come back"),
+        "changes the prompt": (grows_the_prompt, "changes the list"),
+    },
     "sequence_score": {
         "product of the logs": (lambda x, a: math.prod(x) / len(x) ** a, "were multiplied"),
         "product of probabilities": (lambda x, a: math.exp(sum(x)) / len(x) ** a, "divides a probability"),
@@ -131,6 +205,10 @@ WRONG = {
             "Add the parent's total",
         ),
         "probabilities": (lambda b, x, n: [(i, math.exp(t)) for i, t in flat_top(b, x, n)], "never positive"),
+        "something else added": (
+            lambda b, x, n: [(i, t - 0.01) for i, t in flat_top(b, x, n)],
+            "Parent's total plus",
+        ),
         "tokens without their past": (
             lambda b, x, n: [(i[-1:], t) for i, t in flat_top(b, x, n)],
             "parent's ids and one",

@@ -10,15 +10,24 @@ from gpt2lessons.checks import random_sampling as checks
 
 
 def running_sum(probs, u):
+    return torch.tensor([first_beyond(row, number) for row, number in zip(probs.tolist(), u.tolist(), strict=True)])
+
+
+def first_beyond(row, number):
     total = 0.0
-    for place, p in enumerate(probs.tolist()):
+    for place, p in enumerate(row):
         total += p
-        if u < total:
+        if number < total:
             return place
+    return len(row) - 1
+
+
+def counted(probs, u):
+    return (probs.cumsum(-1) <= u[:, None]).sum(-1)
 
 
 RIGHT = {
-    "draw": [running_sum, lambda p, u: int((p.cumsum(0) <= u).sum())],
+    "draw": [running_sum, lambda p, u: counted(p, u).clamp(max=p.shape[1] - 1)],
     "temperature_per_row": [
         lambda z, t: torch.stack([(row / s).softmax(0) for row, s in zip(z, t, strict=True)]),
         lambda z, t: (p := z.softmax(-1) ** (1 / t.view(-1, 1))) / p.sum(1, keepdim=True),
@@ -29,8 +38,8 @@ RIGHT = {
         lambda m: sum(x * math.prod(1 - y for y in m[:i]) for i, x in enumerate(m)),
     ],
     "texts_needed": [
-        lambda sd, d: next(n for n in range(1, 10_000) if 1.96 * math.sqrt(2 * sd**2 / n) <= d * (1 + 1e-12)),
-        lambda sd, d: -int(-2 * (1.96 * sd / d) ** 2 // 1),
+        lambda sd, d: next(n for n in range(1, 10_000) if 2.802 * math.sqrt(2 * sd**2 / n) <= d * (1 + 1e-12)),
+        lambda sd, d: -int(-2 * (2.802 * sd / d) ** 2 // 1),
     ],
 }
 
@@ -40,25 +49,32 @@ def in_place(logits, temperatures):
     return logits.softmax(-1)
 
 
-def edge_of_zero(probs, u):
-    return int(torch.searchsorted(probs.double().cumsum(0), u))
+def from_the_end(probs, u):
+    return counted(probs, 1 - u)
 
 
 WRONG = {
     "draw": {
-        "greedy": (lambda p, u: int(p.argmax()), "u plays no part"),
-        "own probability": (lambda p, u: int((p - u).abs().argmin()), "own probability is nearest"),
-        "no cumsum": (lambda p, u: int((p > u).int().argmax()), "running sum"),
-        "off by one": (lambda p, u: int((p.cumsum(0) <= u).sum()) - 1, "stretch before"),
-        "off by one up": (lambda p, u: int((p.cumsum(0) <= u).sum()) + 1, "stretch after"),
-        "nearest edge": (lambda p, u: int((p.cumsum(0) - u).abs().argmin()), "edge nearest"),
-        "sorted place": (
-            lambda p, u: int((p.sort(descending=True).values.cumsum(0) <= u).sum()),
-            "sorted probabilities",
-        ),
-        "from the end": (lambda p, u: int((p.cumsum(0) <= 1 - u).sum()), "other end"),
-        "left edge": (edge_of_zero, "lies exactly on an edge"),
-        "probability": (lambda p, u: p[int((p.cumsum(0) <= u).sum())], "whole number"),
+        "greedy": (lambda p, u: p.argmax(-1), "u plays no part"),
+        "own probability": (lambda p, u: (p - u[:, None]).abs().argmin(-1), "own probability is nearest"),
+        "no cumsum": (lambda p, u: (p > u[:, None]).int().argmax(-1), "running sum"),
+        "off by one": (lambda p, u: counted(p, u) - 1, "token before"),
+        "off by one up": (lambda p, u: counted(p, u) + 1, "token after"),
+        "nearest edge": (lambda p, u: (p.cumsum(-1) - u[:, None]).abs().argmin(-1), "edge nearest"),
+        "sorted place": (lambda p, u: counted(p.sort(descending=True).values, u), "sorted probabilities"),
+        "from the end": (from_the_end, "other end"),
+        "columns added": (lambda p, u: (p.cumsum(0) <= u[:, None]).sum(-1).clamp(max=4), "down the columns"),
+        "columns compared": (lambda p, u: (p.cumsum(-1) <= u).sum(-1), "each column is compared"),
+        "one u": (lambda p, u: counted(p, u[:1].expand(len(u))), "first row's u"),
+        "one row": (lambda p, u: counted(p[:1].expand(len(u), -1), u), "first row's probabilities"),
+        "another": (lambda p, u: counted(p, u).roll(1), "row 0, probabilities"),
+        "multinomial": (lambda p, u: torch.multinomial(p, 1)[:, 0], "for the same u"),
+        "at least": (lambda p, u: torch.searchsorted(p.cumsum(-1), u[:, None])[:, 0], "end of a stretch"),
+        "no clamp": (counted, "there is no token 3"),
+        "five tokens": (lambda p, u: counted(p[:, :5], u).clamp(max=min(p.shape[1], 5) - 1), "of 1,000 random rows"),
+        "probability": (lambda p, u: p.gather(1, counted(p, u)[:, None])[:, 0], "whole numbers"),
+        "column": (lambda p, u: counted(p, u)[:, None], "one token per row"),
+        "list": (lambda p, u: counted(p, u).tolist(), "should be a tensor"),
     },
     "temperature_per_row": {
         "columns": (lambda z, t: (z / t).softmax(-1), "each column got"),
@@ -82,7 +98,9 @@ WRONG = {
         "difference": (0.2 / math.log(10), "difference of the probabilities"),
         "ten times the old odds": (math.log(5 / 3) / math.log(50 / 3), "old probability's odds"),
         "sign": (math.log(3 / 5) / math.log(10), "sign is wrong"),
-        "rough": (0.25, "should be 0.22"),
+        "rough": (0.23, "too high: cat is drawn less"),
+        "rougher": (0.2, "too low: cat is drawn more"),
+        "zero": (0.0, "above 0"),
     },
     "at_least_one": {
         "sum": (sum, "added"),
@@ -94,14 +112,15 @@ WRONG = {
         "worst": (max, "worst step"),
     },
     "texts_needed": {
-        "one mean": (lambda sd, d: math.ceil((1.96 * sd / d) ** 2), "enough for one mean"),
-        "no 1.96": (lambda sd, d: math.ceil(2 * (sd / d) ** 2), "one standard error"),
-        "errors added": (lambda sd, d: math.ceil((2 * 1.96 * sd / d) ** 2), "were added"),
-        "not squared": (lambda sd, d: math.ceil(2 * 1.96 * sd / d), "not squared"),
-        "not rounded": (lambda sd, d: 2 * (1.96 * sd / d) ** 2, "whole number"),
-        "rounded down": (lambda sd, d: int(2 * (1.96 * sd / d) ** 2), "rounded down"),
-        "one-sided": (lambda sd, d: math.ceil(2 * (1.645 * sd / d) ** 2), "one-sided"),
-        "swapped": (lambda sd, d: math.ceil(2 * (1.96 * d / sd) ** 2), "changed places"),
+        "no power": (lambda sd, d: math.ceil(2 * (1.96 * sd / d) ** 2), "half of the experiments"),
+        "one mean": (lambda sd, d: math.ceil((2.802 * sd / d) ** 2), "enough for one mean"),
+        "one error": (lambda sd, d: math.ceil(2 * (sd / d) ** 2), "one standard error"),
+        "errors added": (lambda sd, d: math.ceil((2 * 2.802 * sd / d) ** 2), "were added"),
+        "not squared": (lambda sd, d: math.ceil(2 * 2.802 * sd / d), "not squared"),
+        "not rounded": (lambda sd, d: 2 * (2.802 * sd / d) ** 2, "whole number"),
+        "rounded down": (lambda sd, d: int(2 * (2.802 * sd / d) ** 2), "rounded down"),
+        "squared apart": (lambda sd, d: math.ceil(2 * (1.96**2 + 0.842**2) * (sd / d) ** 2), "one by one"),
+        "swapped": (lambda sd, d: math.ceil(2 * (2.802 * d / sd) ** 2), "changed places"),
     },
 }
 test_other_right_answers, test_wrong_answers, test_diagnoses_differ = three_tests(checks, RIGHT, WRONG)

@@ -94,14 +94,14 @@ WRONG = [
     (start.make_it_say, "  ", "is empty"),
     (start.make_it_say, "The Giant and his", "is in your prompt"),
     (start.make_it_say, "very " * 21 + "big", "has 22 words"),
-    (start.make_it_say, "In the castle lived a great ", "ends with a space"),
+    (start.make_it_say, "In the castle lived a great ", "ends with a space or"),
     (start.make_it_say, "The crown belongs to the", "No giant"),
     (start.pieces, lambda encode, decode, text: text.split(), "tokens are not words"),
-    (start.pieces, lambda encode, decode, text: encode(text), "the ids, not their texts"),
+    (start.pieces, lambda encode, decode, text: encode(text), "the numbers, not their texts"),
     (start.pieces, lambda encode, decode, text: list(text), "single characters"),
     (start.pieces, lambda encode, decode, text: decode(encode(text)), "in one string"),
     (start.pieces, lambda encode, decode, text: [decode([i]).strip() for i in encode(text)], "lost the spaces"),
-    (start.pieces, lambda encode, decode, text: [decode(i) for i in encode(text)], "takes a list of ids"),
+    (start.pieces, lambda encode, decode, text: [decode(i) for i in encode(text)], "takes a list of numbers"),
     (start.pieces, lambda encode, decode, text: tuple(decode([i]) for i in encode(text)), "tuple"),
     (
         start.pieces,
@@ -114,6 +114,8 @@ WRONG = [
         "shows spaces as Ġ",
     ),
     (start.pieces, lambda encode, decode, text: [decode([i]) for i in encode(text)][:-1], "should be ['un', 'bel'"),
+    (start.pieces, lambda encode, decode, text: [decode(encode(text))], "one piece, the whole text"),
+    (start.continue_text, lambda next_token, ids, n: ids + [next_token(ids)] * n, "called next_token once, but 3"),
     (start.pieces, lambda encode, decode, text: None, "is None"),
 ]
 

@@ -14,25 +14,43 @@ INF = torch.inf
 
 
 def by_loop(logits, k):
+    """Keep what is at least the k-th largest of its row, by comparing numbers one by one."""
     out = torch.full_like(logits, -INF)
     for row, new in zip(logits.tolist(), out, strict=True):
-        for i in sorted(range(len(row)), key=lambda i: (-row[i], i))[:k]:
-            new[i] = row[i]
+        threshold = sorted(row, reverse=True)[:k][-1]
+        for i, logit in enumerate(row):
+            if logit >= threshold:
+                new[i] = logit
     return out
 
 
-def by_rank(logits, ks):
-    ranks = logits.argsort(descending=True).argsort()
-    return logits.where(ranks < ks[:, None], torch.tensor(-INF))
+def by_rank(logits, k):
+    """Keep a token if fewer than k of its row are larger."""
+    ordered = logits.sort(dim=-1).values
+    larger = logits.shape[1] - torch.searchsorted(ordered, logits, right=True)
+    return logits.where(larger < k, torch.tensor(-INF))
 
 
-def largest(logits, ks):
-    return processors.keep_top_k(logits, int(ks.max()))
+def exactly(logits, k):
+    ids = logits.sort(dim=-1, descending=True, stable=True).indices[:, :k]
+    return torch.full_like(logits, -INF).scatter(1, ids, logits.gather(1, ids))
 
 
 def in_place(logits, k):
-    logits[logits < logits.topk(int(torch.as_tensor(k).max())).values[:, -1:]] = -INF
+    logits[logits < logits.topk(k).values[:, -1:]] = -INF
     return logits
+
+
+def sorted_back(logits, k):
+    return processors.keep_top_k(logits.sort(dim=-1, descending=True).values, k)
+
+
+def no_room(logits, k):
+    return logits.masked_fill(logits < logits.topk(k).values[:, -1:], -INF)
+
+
+def one_threshold(logits, k):
+    return logits.masked_fill(logits < logits[:1].topk(k).values[:, -1:], -INF)
 
 
 def cumulated(probs, mass):
@@ -41,8 +59,7 @@ def cumulated(probs, mass):
 
 RIGHT = {
     "tie": [0.5, torch.tensor(0.5), 2 / 4],
-    "exactly_k": [by_loop, lambda z, k: torch.full_like(z, -INF).scatter(1, (i := _stable(z, k)), z.gather(1, i))],
-    "k_per_row": [by_rank, processors.keep_top_k],
+    "cut": [by_loop, by_rank, processors.keep_top_k],
     "smallest_k": [cumulated, lambda p, m: next(k for k in range(1, 6) if p.topk(k).values.sum() >= m)],
     "top_p_alone": [
         {"do_sample": True, "top_p": 0.8, "top_k": None},
@@ -51,52 +68,50 @@ RIGHT = {
 }
 
 
-def _stable(logits, k):
-    return logits.sort(dim=-1, descending=True, stable=True).indices[:, :k]
-
-
 WRONG = {
     "tie": {
         "not renormalised": (0.4, "does not sum to 1"),
         "exactly two": (2 / 3, "exactly two"),
         "kept mass": (0.8, "mass of the tokens"),
-        "one": (1.0, "top_k=1"),
-        "four": (4 / 9, "below the threshold"),
+        "one": (1.0, "only one token"),
+        "all": (1 / 3, "two least probable"),
+        "four": (4 / 9, "four tokens"),
         "zeros": (1 / 7, "logit of a certain token"),
         "softmax of probs": (torch.tensor([0.4, 0.2, 0.2]).softmax(0)[0], "softmax was taken"),
-        "rough": (0.45, "should be 0.5"),
+        "too small": (0.45, "too small"),
+        "too large": (0.55, "too large"),
+        "no probability": (50, "between 0 and 1"),
+        "text": ("0.5", "should be a number"),
     },
-    "exactly_k": {
-        "threshold": (processors.keep_top_k, "tie with the k-th stay"),
+    "cut": {
+        "ties removed": (exactly, "tie with the k-th are removed"),
         "removes the k-th": (lambda z, k: z.masked_fill(z <= z.topk(k).values[:, -1:], -INF), "k-th token itself"),
-        "k + 1": (lambda z, k: by_loop(z, k + 1), "k + 1 tokens"),
-        "k - 1": (lambda z, k: by_loop(z, k - 1), "k − 1 tokens"),
+        "k + 1": (lambda z, k: by_loop(z, k + 1), "too many"),
+        "k - 1": (lambda z, k: by_loop(z, k - 1), "too few"),
         "zeros": (lambda z, k: by_loop(z, k).nan_to_num(neginf=0.0), "became 0"),
         "smallest": (lambda z, k: by_loop(z, k).nan_to_num(neginf=z.min().item()), "smallest logit"),
-        "columns": (lambda z, k: z.masked_fill(z < z.topk(k, dim=0).values[-1:], -INF), "per column"),
+        "columns": (lambda z, k: z.masked_fill(z < z.topk(k, dim=0).values[-1:], -INF), "each column"),
         "whole batch": (lambda z, k: z.masked_fill(z < z.flatten().topk(k).values[-1], -INF), "whole batch"),
-        "higher ids": (lambda z, k: by_loop(z.flip(1), k).flip(1), "higher ids"),
+        "first row's": (one_threshold, "threshold of the first"),
+        "first columns": (lambda z, k: z.masked_fill(torch.arange(z.shape[1]) >= k, -INF), "first k columns"),
+        "sorted": (sorted_back, "come back sorted"),
+        "values only": (lambda z, k: z.topk(k).values, "without the places"),
         "probabilities": (lambda z, k: by_loop(z, k).softmax(-1), "are probabilities"),
         "bottom k": (lambda z, k: -by_loop(-z, k).nan_to_num(neginf=INF), "least probable"),
         "in place": (in_place, "changed the tensor"),
-    },
-    "k_per_row": {
-        "largest k": (largest, "largest k"),
-        "smallest k": (lambda z, ks: processors.keep_top_k(z, int(ks.min())), "smallest k"),
-        "last k": (lambda z, ks: processors.keep_top_k(z, int(ks[-1])), "last k"),
-        "reversed": (lambda z, ks: by_rank(z, ks.flip(0)), "in reverse"),
-        "one too many": (lambda z, ks: by_rank(z, ks + 1), "one too many"),
-        "one too few": (lambda z, ks: by_rank(z, ks - 1), "one too few"),
-        "zeros": (lambda z, ks: by_rank(z, ks).nan_to_num(neginf=0.0), "became 0"),
-        "first columns": (lambda z, ks: z.masked_fill(torch.arange(5) >= ks[:, None], -INF), "first k columns"),
-        "probabilities": (lambda z, ks: by_rank(z, ks).softmax(-1), "are probabilities"),
-        "in place": (in_place, "changed the tensor"),
+        "log-probabilities": (lambda z, k: by_loop(z, k).log_softmax(-1), "are log-probabilities"),
+        "a billion": (lambda z, k: by_loop(z, k).nan_to_num(neginf=-1e9), "became -1e+09"),
+        "no column": (lambda z, k: z.masked_fill(z < z.topk(k).values[:, -1], -INF), "shapes that do not fit"),
+        "other error": (lambda z, k: z.view(7), "stopped with RuntimeError"),
+        "k beyond V": (no_room, "vocabulary of 5 your code stops"),
+        "of 2 always": (lambda z, k: by_loop(z, 2), "the result for k=1"),
+        "nothing": (lambda z, k: None, "end with `return`"),
     },
     "smallest_k": {
         "not sorted": (lambda p, m: int((p.cumsum(0) < m).sum()) + 1, "order of ids"),
         "sorted upwards": (lambda p, m: int((p.sort().values.cumsum(0) < m).sum()) + 1, "sorted upwards"),
         "one too few": (lambda p, m: cumulated(p, m) - 1, "one too few"),
-        "one too many": (lambda p, m: cumulated(p, m) + 1, "one token too many."),
+        "one too many": (lambda p, m: cumulated(p, m) + 1, "one token too many is counted"),
         "more than": (
             lambda p, m: min(5, int((p.sort(descending=True).values.cumsum(0) <= m).sum()) + 1),
             "reaches the mass exactly",
@@ -115,10 +130,18 @@ WRONG = {
         "k is 1": ({"do_sample": True, "top_p": 0.8, "top_k": 1}, "leaves one token"),
         "minus one": ({"do_sample": True, "top_p": 0.8, "top_k": -1}, "refuses"),
         "cooler": ({"do_sample": True, "top_p": 0.8, "top_k": 0, "temperature": 0.7}, "temperature changes"),
+        "text": ({"do_sample": True, "top_p": 0.8, "top_k": "0"}, "is a text"),
         "misspelt": ({"do_sample": True, "topp": 0.8, "top_k": 0}, "does not belong"),
         "not a dict": (0.8, "should be"),
     },
 }
+
+
+def test_of_tied_tokens_any_may_be_the_one_that_is_missing():
+    verdict = checks.cut(lambda z, k: exactly(z.flip(1), k).flip(1))
+    assert "tie with the k-th are removed" in verdict.message
+
+
 test_other_right_answers, test_wrong_answers, test_diagnoses_differ = three_tests(checks, RIGHT, WRONG)
 
 

@@ -11,15 +11,41 @@ from gpt2lessons.decoding import processors
 INF = torch.inf
 
 
-def nucleus_by_loop(probs, p):
-    out = torch.zeros_like(probs, dtype=torch.bool)
-    for row, new in zip(probs.tolist(), out, strict=True):
-        mass = 0.0
+def top_p_by_loop(logits, p):
+    out = torch.full_like(logits, -INF)
+    for row, new in zip(logits, out, strict=True):
+        probs, mass = row.softmax(-1), 0.0
         for i in sorted(range(len(row)), key=lambda i: -row[i]):
-            if mass < p:
-                new[i] = True
-            mass += row[i]
+            if mass >= p:
+                break
+            new[i] = row[i]
+            mass += float(probs[i])
     return out
+
+
+def top_p(logits, stays):
+    return logits.masked_fill(~ranked(logits.softmax(-1), stays), -INF)
+
+
+def needed(p):
+    return lambda sums, x: sums - x < p
+
+
+def sorted_nucleus(logits, p):
+    return top_p(logits.sort(descending=True).values, needed(p))
+
+
+def inside_by_rank(logits, tokens, p):
+    return top_p(logits, needed(p)).gather(1, tokens[:, None])[:, 0].isfinite()
+
+
+def own(logits, tokens):
+    return logits.softmax(-1).gather(1, tokens[:, None])
+
+
+def more_probable(logits, tokens):
+    probs = logits.softmax(-1)
+    return (probs * (probs > own(logits, tokens))).sum(1)
 
 
 def ranked(probs, stays):
@@ -63,39 +89,88 @@ def spoil(function):
 
 
 RIGHT = {
-    "by_hand": [4 / 7, torch.tensor(4 / 7), 0.5714],
-    "members": [nucleus_by_loop, lambda q, p: ranked(q, lambda sums, x: sums - x < p)],
+    "top_p_filter": [
+        lambda z, p: top_p(z, needed(p)),
+        lambda z, p: top_p_by_loop(z, p) if z.numel() < 100 else processors.keep_top_p(z, p),
+    ],
+    "inside": [
+        inside_by_rank,
+        lambda z, tokens, p: more_probable(z, tokens) < p,
+    ],
+    "undo_heat": [0.0025, torch.tensor(0.05) ** 2, math.exp(2 * math.log(0.05))],
     "below": [below_by_loop, below],
     "min_p_of_logits": [processors.keep_min_p, min_p],
 }
 WRONG = {
-    "by_hand": {
-        "not renormalised": (0.4, "does not sum to 1"),
-        "threshold out": (1.0, "was left out"),
-        "one too many": (0.4 / 0.85, "one token too many"),
-        "not sorted": (0.4 / 0.9, "order of the tokens"),
-        "by p": (0.4 / 0.65, "divided by top_p"),
-        "mass": (0.7, "mass of the nucleus"),
-        "softmax": (torch.tensor([0.4, 0.3]).softmax(0)[0], "softmax"),
-        "rough": (0.5, "should be 0.57"),
-    },
-    "members": {
-        "threshold out": (lambda q, p: ranked(q, lambda s, x: s <= p), "left out."),
-        "threshold out, never empty": (lambda q, p: ranked(q, lambda s, x: first_too(s <= p)), "the first always"),
-        "less than": (lambda q, p: ranked(q, lambda s, x: s < p), "hits p exactly loses"),
-        "more than": (lambda q, p: ranked(q, lambda s, x: s - x <= p), "hits p exactly, one token too many"),
-        "one too many": (
-            lambda q, p: ranked(q, lambda s, x: first_too(torch.roll(s - x, 1, 1) < p)),
-            "one token too many is in.",
+    "top_p_filter": {
+        "crossing token out": (lambda z, p: top_p(z, lambda s, x: s <= p), "crosses p was left out."),
+        "crossing token out, never empty": (
+            lambda z, p: top_p(z, lambda s, x: first_too(s <= p)),
+            "(the first always stays)",
         ),
-        "not sorted": (lambda q, p: q.cumsum(1) - q < p, "order of the tokens"),
-        "upwards": (lambda q, p: ranked(-q, lambda s, x: -s + x < p), "least probable upwards"),
-        "not scattered back": (lambda q, p: (s := q.sort(descending=True)[0]).cumsum(1) - s < p, "sorted order"),
-        "those that go": (lambda q, p: ~nucleus_by_loop(q, p), "tokens that go"),
-        "single": (lambda q, p: q >= p, "single probabilities"),
-        "ids": (lambda q, p: nucleus_by_loop(q, p).long(), "True and False"),
-        "always two": (lambda q, p: ranked(q, lambda s, x: torch.arange(5).expand_as(s) < 2), "the nucleus for p=0.8"),
-        "in place": (spoil(nucleus_by_loop), "changed the tensor"),
+        "one too many": (
+            lambda z, p: top_p(z, lambda s, x: first_too(torch.roll(s - x, 1, 1) < p)),
+            "one token too many",
+        ),
+        "not scattered": (
+            lambda z, p: z.masked_fill(sorted_nucleus(z, p).isinf(), -INF),
+            "right number of tokens, wrong tokens",
+        ),
+        "returned sorted": (sorted_nucleus, "result is in sorted order"),
+        "not sorted": (
+            lambda z, p: z.masked_fill((q := z.softmax(-1)).cumsum(1) - q >= p, -INF),
+            "added in the order of the vocabulary",
+        ),
+        "upwards": (
+            lambda z, p: z.masked_fill(~ranked(-z.softmax(-1), lambda s, x: x - s < p), -INF),
+            "least probable upwards",
+        ),
+        "logits added": (lambda z, p: z.masked_fill(~ranked(z, needed(p)), -INF), "logits were added"),
+        "single": (lambda z, p: z.masked_fill(z.softmax(-1) < p, -INF), "single probabilities"),
+        "inverted": (lambda z, p: z.masked_fill(top_p(z, needed(p)).isfinite(), -INF), "tokens that go"),
+        "zeros": (lambda z, p: top_p(z, needed(p)).nan_to_num(neginf=0.0), "became 0"),
+        "probabilities": (lambda z, p: top_p(z, needed(p)).softmax(-1), "are probabilities"),
+        "one p for all": (lambda z, p: top_p(z, needed(0.7)), "p=0.2"),
+        "at most three": (
+            lambda z, p: top_p(z, lambda s, x: (s - x < p) & (torch.arange(z.shape[1]) < 6)),
+            "random rows you keep other tokens",
+        ),
+        "in place": (spoil(lambda z, p: top_p(z, needed(p))), "changed the tensor"),
+    },
+    "inside": {
+        "crossing token out": (
+            lambda z, t, p: more_probable(z, t) + own(z, t)[:, 0] <= p,
+            "crosses p counts as outside",
+        ),
+        "inverted": (lambda z, t, p: ~inside_by_rank(z, t, p), "tokens outside"),
+        "own": (lambda z, t, p: own(z, t)[:, 0] >= p, "own probability was compared"),
+        "below it": (
+            lambda z, t, p: (z.softmax(-1) * (z.softmax(-1) < own(z, t))).sum(1) < p,
+            "less probable than the token",
+        ),
+        "not sorted": (
+            lambda z, t, p: ((q := z.softmax(-1)).cumsum(1) - q).gather(1, t[:, None])[:, 0] < p,
+            "order of the vocabulary",
+        ),
+        "logits": (
+            lambda z, t, p: (z * (z.softmax(-1) > own(z, t))).sum(1) < p,
+            "logits were added",
+        ),
+        "favourite": (lambda z, t, p: z.argmax(1) == t, "only the most probable"),
+        "all tokens": (lambda z, t, p: top_p(z, needed(p)).isfinite(), "each token of the vocabulary"),
+        "a column": (lambda z, t, p: inside_by_rank(z, t, p)[:, None], "the shape should be"),
+        "numbers": (lambda z, t, p: inside_by_rank(z, t, p).long(), "True or False"),
+        "a list": (lambda z, t, p: inside_by_rank(z, t, p).tolist(), "of type list"),
+        "everything": (lambda z, t, p: torch.ones_like(t, dtype=torch.bool), "answers are wrong"),
+    },
+    "undo_heat": {
+        "divided": (0.025, "divided by the temperature"),
+        "multiplied": (0.1, "multiplied by the temperature"),
+        "root": (0.05**0.5, "wrong direction"),
+        "the same": (0.05, "the same min_p"),
+        "logarithm": (2 * math.log(0.05), "logarithm"),
+        "large": (0.01, "too large"),
+        "small": (0.001, "too small"),
     },
     "below": {
         "threshold in": (processors.keep_top_p, "lesson's convention"),

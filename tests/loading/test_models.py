@@ -12,44 +12,13 @@ from pathlib import Path
 import pytest
 import tokenizers
 import torch
-from support.fake_hub import COMMIT, serve, write_tiny_gpt2
+from support.fake_hub import COMMIT, write_tiny_gpt2
 
 import gpt2lessons as gl
 from gpt2lessons import checksums
 from gpt2lessons.loading import hub, models
 
 SENTENCE = "I am a large language model"
-
-
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """A machine with an empty cache, no Kaggle input and no settings; returns its folder."""
-    for name in ("GPT2LESSONS_MODEL", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setattr(models, "KAGGLE_INPUT", tmp_path / "kaggle")
-    return tmp_path
-
-
-@pytest.fixture
-def tiny(tmp_path):
-    return write_tiny_gpt2(tmp_path / "tiny")
-
-
-@pytest.fixture
-def online(machine, monkeypatch, tiny):
-    """The fake hub, reached as if it were the real one."""
-    import huggingface_hub.constants
-
-    with serve(tiny) as (fake, endpoint):
-        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setenv("HF_ENDPOINT", endpoint)
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-            monkeypatch.delenv(name, raising=False)
-        huggingface_hub.close_session()
-        yield fake
-    huggingface_hub.close_session()
 
 
 def in_cache(machine, repo="openai-community/gpt2", revision=None, **sizes):

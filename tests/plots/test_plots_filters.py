@@ -46,11 +46,39 @@ def test_counts_are_drawn_on_a_log_scale_with_different_lines_and_markers():
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["k", "p"]
 
 
-def test_mass_above_and_count_below():
-    upper, lower = filters.plot_mass_and_count(TOKENS, {"k": ([0.5, 0.7, 0.9], [50, 50, 50])})
-    assert list(upper.lines[0].get_ydata()) == [0.5, 0.7, 0.9]
-    assert list(lower.lines[0].get_ydata()) == [50, 50, 50]
-    assert (upper.get_ylabel(), upper.get_ylim()[0]) == ("mass kept", 0)
+def test_cumulative_curves_end_at_one_and_are_marked_where_the_filters_cut():
+    flat, sharp = torch.full((8,), 1 / 8), torch.tensor([0.0, 0.0, 0.75, 0.125, 0.0, 0.125, 0.0, 0.0])
+    ax = filters.plot_cumulative({"flat": flat, "sharp": sharp}, k=2, p=0.5, title="two")
+    curves = [line.get_ydata() for line in ax.lines[:2]]
+    np.testing.assert_allclose(curves[0], np.arange(1, 9) / 8)
+    np.testing.assert_allclose(curves[1], [0.75, 0.875, 1, 1, 1, 1, 1, 1])
+    assert ax.get_xscale() == "log"
+    marks = [tuple(found.get_offsets()[0].tolist()) for found in ax.collections]
+    assert marks == [(2, 0.25), (4, 0.5), (2, 0.875), (1, 0.75)]  # k and p of each curve
+    assert [line.get_xdata()[0] for line in ax.lines[2:3]] == [2]
+    assert [line.get_ydata()[0] for line in ax.lines[3:]] == [0.5]
+    assert ax.get_ylim()[1] < 1.05
+    assert ax.get_legend().get_title().get_text() == "two"
+
+
+def test_cumulative_that_never_reaches_p_is_marked_at_its_end():
+    ax = filters.plot_cumulative({"rounded": [0.5, 0.25, 0.125]}, k=1, p=0.9)
+    assert ax.collections[1].get_offsets()[0].tolist() == [3, 0.875]
+
+
+def test_probabilities_of_tokens_have_a_panel_for_each_text():
+    upper, lower = filters.plot_token_probs({"a": torch.tensor([0.5, 0.25]), "b": [1, 0]})
+    assert [bar.get_height() for bar in upper.patches] == [0.5, 0.25]
+    assert [bar.get_height() for bar in lower.patches] == [1, 0]
+    assert [ax.get_title("left") for ax in (upper, lower)] == ["a", "b"]
+    assert lower.get_ylim() == (0, 1)
+
+
+def test_kept_tokens_are_drawn_over_settings_on_a_log_scale():
+    ax = filters.plot_kept([1, 2], {"p": [3, 300], "m": [2, 4]}, label="temperature")
+    assert [list(line.get_ydata()) for line in ax.lines] == [[3, 300], [2, 4]]
+    assert len({line.get_linestyle() for line in ax.lines}) == 2
+    assert (ax.get_yscale(), ax.get_xlabel(), list(ax.get_xticks())) == ("log", "temperature", [1, 2])
 
 
 def test_survivors_show_each_probability_and_a_cross_for_none():
@@ -80,7 +108,9 @@ def test_strategies_draw_intervals_and_lone_points_differently():
 DRAWINGS = {
     "nuclei": lambda axes: (filters.plot_nuclei(TOKENS, CANDIDATES, SIZES, ax=axes[0]), axes[0]),
     "counts": lambda axes: (filters.plot_counts(TOKENS, {"k": SIZES}, ax=axes[0]), axes[0]),
-    "mass": lambda axes: (filters.plot_mass_and_count(TOKENS, {"k": (SIZES, SIZES)}, axes=axes), axes),
+    "cumulative": lambda axes: (filters.plot_cumulative({"a": [0.5, 0.5]}, k=1, p=0.5, ax=axes[0]), axes[0]),
+    "token probs": lambda axes: (filters.plot_token_probs({"a": [0.5], "b": [0.5]}, axes=axes), axes),
+    "kept": lambda axes: (filters.plot_kept([1, 2], {"p": [1, 2]}, label="T", ax=axes[0]), axes[0]),
     "survivors": lambda axes: (filters.plot_survivors(["a", "b"], {"m": [0.5, 0.5]}, ax=axes[0]), axes[0]),
     "pipeline": lambda axes: (filters.plot_pipeline(["a", "b"], {"m": [0.5, 0.5], "n": [1, 0]}, axes=axes)[1], axes[1]),
     "strategies": lambda axes: (
@@ -105,6 +135,7 @@ def test_every_function_draws_into_given_axes_and_can_be_drawn(name):
         lambda: filters.plot_nuclei(TOKENS, CANDIDATES, [1]),
         lambda: filters.plot_counts(TOKENS, {"k": [1]}),
         lambda: filters.plot_survivors(TOKENS, {"k": [1]}),
+        lambda: filters.plot_kept([1, 2, 3], {"k": [1]}, label="T"),
         lambda: filters.plot_pipeline(TOKENS, {"k": [1]}),
         lambda: filters.plot_strategies(TOKENS, {"k": ([1], [1], [1])}),
     ],

@@ -27,7 +27,7 @@ def draw_all():
     tempered = (PROBS.log() / temperatures[:, None]).softmax(-1)
     ranks = {"error": [0.1] * 3}
     return {
-        "lottery": sampling.plot_lottery(WORDS, PROBS, [0.07, 0.62]),
+        "number line": sampling.plot_number_line(WORDS, PROBS, [0.07, 0.62]),
         "distribution": sampling.plot_distribution(WORDS, PROBS, title="all"),
         "frequencies": sampling.plot_frequencies(WORDS, PROBS, PROBS, PROBS * 0.9, PROBS * 1.1),
         "temperatures": sampling.plot_temperatures(WORDS, tempered, temperatures),
@@ -41,11 +41,7 @@ def draw_all():
             x_label="x",
             y_label="y",
         ),
-        "after": sampling.plot_after(
-            [1, 2], {"tail": ([2, 1], [0.1, 0.1]), "other": ([1, 0], [0.1, 0.1])}, y_label="nats"
-        ),
         "ranked": sampling.plot_ranked(curves, cut=5),
-        "along": sampling.plot_along(["a", " b", "\n"], [0.1, 0.2, 0.3], y_label="mass", ceiling=1, line={"mean": 0.2}),
     }
 
 
@@ -60,17 +56,17 @@ def test_every_figure_labels_its_axes_and_can_be_drawn(name):
 def test_every_public_function_draws_into_given_axes():
     fig, ax = plt.subplots()
     assert sampling.plot_distribution(WORDS, PROBS, ax=ax) is ax
-    assert sampling.plot_lottery(WORDS, PROBS, ax=fig.add_subplot()).figure is fig
+    assert sampling.plot_number_line(WORDS, PROBS, ax=fig.add_subplot()).figure is fig
 
 
-def test_lottery_stretches_are_as_long_as_the_probabilities_and_touch():
-    bars = sampling.plot_lottery(WORDS, PROBS, [0.62]).patches
+def test_words_on_the_number_line_are_as_long_as_the_probabilities_and_touch():
+    bars = sampling.plot_number_line(WORDS, PROBS, [0.62]).patches
     np.testing.assert_allclose([b.get_width() for b in bars], PROBS, rtol=1e-6)
     np.testing.assert_allclose([b.get_x() for b in bars], [0, 0.5, 0.8, 0.95], rtol=1e-6)
 
 
-def test_lottery_pins_stand_where_they_were_drawn():
-    ax = sampling.plot_lottery(WORDS, PROBS, [0.07, 0.62])
+def test_marks_on_the_number_line_stand_where_they_were_drawn():
+    ax = sampling.plot_number_line(WORDS, PROBS, [0.07, 0.62])
     assert [line.get_xdata()[0] for line in ax.lines] == [0.07, 0.62]
     assert {"0.07", "0.62"} <= set(texts(ax))
 
@@ -103,7 +99,17 @@ def test_lines_differ_in_style_not_only_in_colour():
     for name, count in (("temperatures", 4), ("ranked", 2)):
         styles = [line.get_linestyle() for line in axes[name].lines[:count]]
         assert len(set(styles)) == count
-    assert len({c[0].get_marker() for c in axes["after"].containers}) == 2
+
+
+def test_entropies_draw_five_curves_apart_and_name_their_limit():
+    temperatures = torch.logspace(-1, 1, 9)
+    curves = {f"prompt {i}": torch.linspace(0, i + 1, 9) for i in range(5)}
+    ax = sampling.plot_entropies(temperatures, curves, {"ln V": 6.0})
+    drawn = ax.lines[:5]
+    assert len({str(line.get_linestyle()) + str(line._dash_pattern) for line in drawn}) == 5
+    np.testing.assert_allclose(drawn[4].get_ydata(), curves["prompt 4"])
+    assert texts(ax) == ["ln V", "T = 1: the model itself"]
+    assert ax.get_ylim()[1] > 6
 
 
 def test_ranked_says_the_mass_up_to_the_cut_whatever_the_order_of_the_tokens():
@@ -118,14 +124,7 @@ def test_ranked_takes_a_cut_for_each_curve():
     assert [t.get_text() for t in legend] == ["a: the first 2 hold 0.800", "b: the first 1 hold 0.900"]
 
 
-def test_along_has_one_bar_per_token_and_names_its_line():
-    ax = draw_all()["along"]
-    assert [b.get_height() for b in ax.patches] == [0.1, 0.2, 0.3]
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "␣b", "⏎"]
-    assert ax.get_legend().get_texts()[0].get_text() == "mean 0.2"
-
-
-@pytest.mark.parametrize("function", [sampling.plot_lottery, sampling.plot_distribution])
+@pytest.mark.parametrize("function", [sampling.plot_number_line, sampling.plot_distribution])
 def test_words_and_probabilities_must_match(function):
     with pytest.raises(ValueError, match="2 words need 2 numbers"):
         function(WORDS[:2], PROBS)

@@ -5,7 +5,6 @@ import math
 
 import matplotlib.pyplot as plt
 import pytest
-from matplotlib.patches import Rectangle
 
 from gpt2lessons import toy
 from gpt2lessons.decoding.beam import beam_search
@@ -69,27 +68,18 @@ def test_states_differ_by_sign_and_line_not_only_by_colour():
     assert len(set(lines[1:])) == 3
 
 
-def test_agreement_hatches_what_differs():
-    rows, differs = [[1, 2, 3], [1, 9, 3], [1, 2, 3, 4]], [False] * 4 + [True] + [False] * 4 + [True]
-    cells = [p for p in plots.plot_agreement(rows).patches if isinstance(p, Rectangle)]
-    assert [bool(c.get_hatch()) for c in cells] == differs
-    ax = plots.plot_agreement(rows, names=lambda i: f"<{i}>")
-    assert [p.get_facecolor() != ax.patches[0].get_facecolor() for p in ax.patches] == differs
-    assert [t.get_text() for t in ax.texts][:4] == ["<1>", "<2>", "<3>", "<1>"]
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["beam 1", "beam 2", "beam 3"]
-
-
-def test_token_log_probs_draws_one_line_per_text_with_its_mean():
-    ax = plots.plot_token_log_probs({"beam": [-1.0, -0.5], "human": [-2.0, -4.0, -3.0]})
-    assert [line.get_ydata().tolist() for line in ax.lines] == [[-1.0, -0.5], [-2.0, -4.0, -3.0]]
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["beam (mean -0.75)", "human (mean -3.00)"]
-    assert len({line.get_linestyle() for line in ax.lines}) == 2
-    assert "nats" in ax.get_ylabel()
-
-
-def test_by_width_draws_greedys_line():
-    ax = plots.plot_by_width([1, 2, 3], [-3.0, -2.0, -2.5], ylabel="log-probability (nats)", greedy=-3.0)
-    assert ax.lines[0].get_xydata().tolist() == [[1, -3], [2, -2], [3, -2.5]]
-    assert list(ax.lines[1].get_ydata()) == [-3.0, -3.0]
-    assert ax.get_xlabel() == "num_beams"
-    assert len(plots.plot_by_width([1, 2], [1, 2], ylabel="rows").lines) == 1
+def test_surprisals_one_panel_per_text_on_one_scale_with_its_mean_and_tokens():
+    texts = {"people": (["Once", " upon"], [1.0, 3.0]), "beams": ([" a", "\n", "!"], [0.5, 0.25, 0.75])}
+    fig = plots.plot_surprisals(texts)
+    for ax, (tokens, values) in zip(fig.axes, texts.values(), strict=True):
+        assert [bar.get_height() for bar in ax.patches] == values
+        assert [t.get_text() for t in ax.get_xticklabels()] == [plots.visible(token) for token in tokens]
+        assert set(ax.lines[0].get_ydata()) == {sum(values) / len(values)}
+        assert ax.get_ylim() == fig.axes[0].get_ylim()
+        assert "nats" in ax.get_ylabel()
+    assert [ax.get_title(loc="left") for ax in fig.axes] == [
+        "people: mean 2.00 nats per token",
+        "beams: mean 0.50 nats per token",
+    ]
+    assert len({ax.patches[0].get_facecolor() for ax in fig.axes}) == 2
+    assert fig.axes[0].get_ylim()[1] > 3.0

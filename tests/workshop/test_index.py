@@ -29,6 +29,7 @@ def test_what_is_not_covered_is_exactly_the_list():
 def test_what_is_derived_is_up_to_date():
     assert index.COVERAGE.read_text("utf8") == index.coverage(), HINT
     assert index.README.read_text("utf8") == index.readme(), HINT
+    assert index.CONTRIBUTING.read_text("utf8") == index.contributing(), HINT
     assert index.PICTURE.read_bytes() == index.picture(), HINT
 
 

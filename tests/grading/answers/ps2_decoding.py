@@ -1,6 +1,6 @@
 """Answers to problem set 2."""
 
-from coursework.false_claim import FALSE_CLAIM
+from answers.false_claim import FALSE_CLAIM
 
 ANSWERS = {
     "q1": {

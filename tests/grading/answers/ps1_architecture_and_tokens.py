@@ -1,6 +1,6 @@
 """Answers to problem set 1."""
 
-from coursework.false_claim import FALSE_CLAIM
+from answers.false_claim import FALSE_CLAIM
 
 _HELD = "max(begin, first) < min(begin + len(piece), last)"
 

@@ -1,27 +1,35 @@
 """Writes nbgrader's grades.csv in the form that a learning management system imports.
 
-    python lms.py moodle ps2_decoding                    columns idnumber and points, for Moodle's gradebook
-    python lms.py moodle ps2_decoding worksheet.csv      Moodle's grading worksheet of the assignment, filled in
-    python lms.py canvas ps2_decoding                    Canvas's gradebook; students by Canvas's ID
-    python lms.py canvas-login ps2_decoding              the same; students by their SIS login
+    python -m gpt2lessons lms moodle ps2_decoding                  columns idnumber and points, for Moodle's gradebook
+    python -m gpt2lessons lms moodle ps2_decoding worksheet.csv    Moodle's grading worksheet, filled in
+    python -m gpt2lessons lms canvas ps2_decoding                  Canvas's gradebook; students by Canvas's ID
+    python -m gpt2lessons lms canvas-login ps2_decoding            the same; students by their SIS login
 
 The file is `ps2_decoding.moodle.csv`, and so on. First `nbgrader export --to grades.csv`. Students are matched by the
-name of their folder in `submitted/`. What `nbgrader zip_collect` collected has the numbers that the grading worksheet
-and `canvas` need.
+name of their folder in `submitted/`. What `collect` collected has the numbers that the grading worksheet and `canvas`
+need.
 """
 
 import csv
-import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+SYSTEMS = ("moodle", "canvas", "canvas-login")
 
 
 def rows(system, assignment, grades, worksheet=None):
-    """Return the rows of the system's file; `grades` and `worksheet` are rows of such files, as dictionaries."""
+    """Return the rows of the system's file; `grades` and `worksheet` are rows of such files, as dictionaries.
+
+    Raises `SystemExit` with a sentence if there is nothing to write, or a file has not the columns that it should.
+    """
     mine = {g["student_id"]: g for g in grades if g["assignment"] == assignment}
     if not mine:
         raise SystemExit(f"grades.csv has no grades for {assignment}")
+    for student, g in mine.items():
+        if None in g or None in g.values():  # nbgrader writes it without quotes
+            raise SystemExit(
+                f"grades.csv cannot be read at {student}: rename that folder and its student, so that the name has"
+                " no comma and no quote"
+            )
     if system == "moodle" and worksheet is not None:
         return _filled(worksheet, {s: g["score"] or 0 for s, g in mine.items()})
     if system == "moodle":
@@ -50,15 +58,13 @@ def _read(path):
         return list(csv.DictReader(file))
 
 
-def main():
-    """Write the file that the command line names."""
-    if len(sys.argv) not in (3, 4) or sys.argv[1] not in ("moodle", "canvas", "canvas-login"):
-        raise SystemExit(__doc__)
-    system, assignment, *worksheet = sys.argv[1:]
-    found = rows(system, assignment, _read(HERE / "grades.csv"), *(_read(Path(path)) for path in worksheet))
-    with (HERE / f"{assignment}.{system}.csv").open("w", newline="", encoding="utf8") as file:
+def run(system, assignment, worksheet=None, *, course=None):
+    """Write the file for `system`, of the course in the present folder; return the exit code."""
+    course = course or Path.cwd()
+    grades = course / "grades.csv"
+    if not grades.is_file():
+        raise SystemExit(f"there is no grades.csv in {course}; first: nbgrader export --to grades.csv")
+    found = rows(system, assignment, _read(grades), _read(worksheet) if worksheet else None)
+    with (course / f"{assignment}.{system}.csv").open("w", newline="", encoding="utf8") as file:
         csv.writer(file).writerows(found)
-
-
-if __name__ == "__main__":
-    main()
+    return 0

@@ -1,6 +1,6 @@
 """Answers to problem set 3."""
 
-from coursework.false_claim import FALSE_CLAIM
+from answers.false_claim import FALSE_CLAIM
 
 _ANSWER = "math.log(first[0] / second[0]) / math.log(first[1] / second[1])"
 _LOOP = "for ids, total, family in sorted(candidates, key=lambda c: -c[1]):"

@@ -159,7 +159,10 @@ def _scripts(notebook, folder):
             cell.source = SCRIPT
 
 
-SCRIPT = "An answer. <script>document.title = 'OWNED'</script> <img src='x' onerror='document.title = 1'>"
+SCRIPT = (
+    "An answer. <script>document.title = 'OWNED'</script> <img src='x' onerror='document.title = 1'>"
+    " [more of it](evil.html)"
+)
 
 
 def _skipped(notebook, folder):
@@ -169,6 +172,63 @@ def _skipped(notebook, folder):
 
 def _more_notebooks(notebook, folder):
     (folder / "my_notes.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "utf8")
+    (folder / "evil.html").write_text(SCRIPT, "utf8")
+    (folder / "data").mkdir()
+    (folder / "data" / "evil.svg").write_text("<svg/>", "utf8")
+
+
+PHRASES = "BEGIN HIDDEN TESTS", "END SOLUTION", "BEGIN MARK SCHEME"
+
+
+def _quirks(notebook, folder):
+    """All right, and nothing is as it was handed out: an import in a given cell, nbgrader's own words, a download."""
+    by_id = {c.metadata.get("nbgrader", {}).get("grade_id"): c for c in notebook.cells}
+    by_id["setup"].source += "\nfrom collections import Counter, OrderedDict"
+    by_id["q2"].source = "# what is ### BEGIN HIDDEN TESTS?\n" + by_id["q2"].source
+    by_id["q5"].source = "I wonder about\n\n" + "\n\n".join(f"### {phrase}" for phrase in PHRASES)
+    by_id["q2"].source += "\nOrderedDict()"
+    return "PS2_Decoding (1).ipynb"
+
+
+def _byte_order_mark(notebook, folder):
+    return "ps2_decoding-Copy1.ipynb"
+
+
+FORMS = {
+    "q1": """
+def keep_within(logits, nats):
+    best = logits.max(dim=-1, keepdim=True).values
+    return torch.nn.Parameter(logits.masked_fill(logits < best - nats, -torch.inf))
+""",
+    "q2": """
+from collections import Counter
+def survivors(probs, temperature, top_p):
+    p = (torch.tensor(probs, dtype=torch.float64).log() / temperature).softmax(-1)
+    kept, mass = Counter(), 0.0
+    for i in p.argsort(descending=True):
+        if mass < top_p:
+            kept[i], mass = p[i], mass + p[i]
+    return Counter({i: p / mass for i, p in kept.items()})
+""",
+    "q3": """
+import numpy as np
+class Ids(list):
+    def __repr__(self): return "ids"
+def cooling_sampler(model, ids, temperatures, uniforms):
+    text = Ids(ids)
+    for temperature, lot in zip(temperatures, uniforms):
+        ends = (model(torch.tensor([[int(i) for i in text]]))[0, -1].double() / temperature).softmax(-1).cumsum(-1)
+        text.append(np.float32((ends <= lot).sum()))
+    return Ids(text[len(ids):])
+""",
+}
+
+
+def _long_ago(notebook, folder):
+    """A function that is right and slow: it waits for more seconds than a question may work."""
+    cell = next(c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == "q3")
+    cell.source += "\n_quick = cooling_sampler\ndef cooling_sampler(*args):\n    import time\n    time.sleep(1)"
+    cell.source += "\n    return _quick(*args)"
 
 
 SUBMISSIONS = {
@@ -185,5 +245,9 @@ SUBMISSIONS = {
     "killer": ({}, _killer, 14),
     "scripts": ({}, _scripts, 14),
     "more-notebooks": ({}, _more_notebooks, 14),
+    "quirks": ({}, _quirks, 14),
+    "byte-order-mark": ({}, _byte_order_mark, 14),
+    "forms": (FORMS, None, 14),
+    "slow": ({}, _long_ago, 14),
 }
 MESSAGES = {"crashes": ["did not answer within", "ended the Python process", "memory"]}

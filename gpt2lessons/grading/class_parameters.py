@@ -1,24 +1,27 @@
 """What differs from class to class: `class_parameters.json`, and the reports with one false claim made from it.
 
 `ClassParameters` is the first step of `nbgrader generate_assignment`: it writes the cell `class-parameters` of an
-assignment anew. `python class_parameters.py` writes it into the sources themselves, for the tests of this project.
+assignment anew. `python -m gpt2lessons.grading.class_parameters` in a course's folder writes it into the sources
+themselves, for the tests of this project.
 """
 
 import json
-import sys
 from pathlib import Path
 
 import nbformat
 from nbgrader.preprocessors import NbGraderPreprocessor
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+from gpt2lessons.grading import reports
+
 CELL = "class-parameters"
 
 
-def parameters():
-    """Return the parameters of this class, {name: value}; raise `ValueError` if one of them cannot be used."""
-    return checked(json.loads((HERE / "class_parameters.json").read_text("utf8")))
+def parameters(course):
+    """Return the parameters of the class, {name: value}, of a course's folder.
+
+    Raises `ValueError` if one of them cannot be used.
+    """
+    return checked(json.loads((Path(course) / "class_parameters.json").read_text("utf8")))
 
 
 def checked(chosen):
@@ -39,8 +42,6 @@ def checked(chosen):
 
 def source(assignment, chosen):
     """Return the source of the cell `class-parameters` of an assignment."""
-    import reports
-
     lines = [f"CLASS = {json.dumps(chosen, ensure_ascii=False)}", "REPORT = {"]
     lines += [
         f"    {number}: ({json.dumps(claim, ensure_ascii=False)}, {value:.5g}),"
@@ -62,9 +63,10 @@ class ClassParameters(NbGraderPreprocessor):
 
     def preprocess(self, nb, resources):
         """Return the notebook with this class's cell."""
-        return rewrite(nb, resources["nbgrader"]["assignment"], parameters()), resources
+        chosen = parameters(self.config.CourseDirectory.root)
+        return rewrite(nb, resources["nbgrader"]["assignment"], chosen), resources
 
 
 if __name__ == "__main__":
-    for path in sorted(HERE.glob("source/*/*.ipynb")):
-        nbformat.write(rewrite(nbformat.read(path, 4), path.stem, parameters()), path)
+    for path in sorted(Path.cwd().glob("source/*/*.ipynb")):
+        nbformat.write(rewrite(nbformat.read(path, 4), path.stem, parameters(Path.cwd())), path)

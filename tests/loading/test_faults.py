@@ -9,13 +9,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from test_models import machine, online, tiny  # noqa: F401  (fixtures)
 
 import gpt2lessons as gl
 from gpt2lessons import checksums
 from gpt2lessons.loading import hub, models
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NOWHERE = "/proc/nowhere"  # nobody can make a folder here, not even root
 
 
@@ -52,7 +51,7 @@ def test_what_lessons_do_works_where_nothing_can_be_written(fresh, variables):
 
 
 @pytest.mark.parametrize("place", ["no folder", "a file in the way"])
-def test_download_without_a_place_to_write_says_which_and_what_to_set(online, machine, monkeypatch, place):  # noqa: F811
+def test_download_without_a_place_to_write_says_which_and_what_to_set(online, machine, monkeypatch, place):
     cache = NOWHERE if place == "no folder" else str(machine / "file")
     (machine / "file").touch()
     monkeypatch.setenv("HF_HUB_CACHE", cache)
@@ -91,7 +90,7 @@ class Full:
             raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_disk_that_fills_during_a_download_is_named_and_the_download_goes_on_later(online, monkeypatch):  # noqa: F811
+def test_disk_that_fills_during_a_download_is_named_and_the_download_goes_on_later(online, monkeypatch):
     small = sum(len(data) for name, data in online.files.items() if name != "model.safetensors")
     disk = Disk(monkeypatch, small + 10_000)
     with pytest.raises(OSError, match=r"the disk is full\. What came so far is kept: make room"):
@@ -103,7 +102,7 @@ def test_disk_that_fills_during_a_download_is_named_and_the_download_goes_on_lat
     assert spans == ["bytes=10000-"]
 
 
-def test_two_downloads_at_once_do_not_mix(online):  # noqa: F811
+def test_two_downloads_at_once_do_not_mix(online):
     """The first waits in the middle of the weights; the second is told so, and the first ends whole."""
     halfway, go_on, ended = threading.Event(), threading.Event(), {}
     weights = online.files["model.safetensors"]
@@ -130,7 +129,7 @@ def test_two_downloads_at_once_do_not_mix(online):  # noqa: F811
     assert gl.load("owner/tiny").source == "from the Hugging Face cache"
 
 
-def test_proxy_that_answers_for_the_weights_alone(online):  # noqa: F811
+def test_proxy_that_answers_for_the_weights_alone(online):
     online.faults.add("html file")
     with pytest.raises(ConnectionError, match=r"a web page came in place of a file.*gpt2-mini"):
         gl.load("owner/tiny")
@@ -138,7 +137,7 @@ def test_proxy_that_answers_for_the_weights_alone(online):  # noqa: F811
     assert gl.load("owner/tiny").name == "owner/tiny", "nothing of the page may be left"
 
 
-def test_damaged_download_names_both_checksums(online):  # noqa: F811
+def test_damaged_download_names_both_checksums(online):
     online.faults.add("corrupt")
     with pytest.raises(ValueError, match=r"its checksum differs: [0-9a-f]{12}…, not [0-9a-f]{12}…"):
         gl.load("owner/tiny")

@@ -1,4 +1,4 @@
-"""The graded coursework: every question's tests are proven, and the real nbgrader runs the whole cycle."""
+"""The problem sets: every question's tests are proven against right answers and plausible mistakes."""
 
 import importlib
 import json
@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from coursework import hostile
+from answers import hostile
 
-COURSEWORK = Path(__file__).parent.parent / "notebooks" / "coursework"
+from gpt2lessons.grading import class_parameters, reports
+
+COURSEWORK = Path(__file__).parents[2] / "notebooks" / "coursework"
 SETS = sorted(path.stem for path in COURSEWORK.glob("source/*/*.ipynb"))
 SOLUTION = re.compile(r"^ *### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION\n?", re.S | re.M)
 HIDDEN = re.compile(r"^ *### BEGIN HIDDEN TESTS\n(.*?)^ *### END HIDDEN TESTS\n?", re.S | re.M)
@@ -30,7 +32,7 @@ def model_answer(name, question):
 
 
 def answers(name):
-    return importlib.import_module(f"coursework.{name}").ANSWERS
+    return importlib.import_module(f"answers.{name}").ANSWERS
 
 
 def changed(name, question, changes):
@@ -96,9 +98,7 @@ def test_answers_copied_from_the_visible_tests_and_objects_that_equal_everything
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_another_class_has_another_report_with_exactly_one_false_claim(name, monkeypatch):
-    monkeypatch.syspath_prepend(str(COURSEWORK))
-    reports = importlib.import_module("reports")
+def test_another_class_has_another_report_with_exactly_one_false_claim(name):
     spaces = []
     for seed, word in ((7, "kettledrum"), (8, "Rumpelstiltskin"), (9, "marzipan")):
         chosen = {"seed": seed, "opening": "The old king had three sons" + " and a cat" * (seed - 6), "word": word}
@@ -133,29 +133,25 @@ def test_another_class_has_another_report_with_exactly_one_false_claim(name, mon
         ("year", 2026, "seed, opening and word"),
     ],
 )
-def test_parameters_that_cannot_be_used_are_refused(name, wrong, message, monkeypatch):
-    monkeypatch.syspath_prepend(str(COURSEWORK))
-    module = importlib.import_module("class_parameters")
+def test_parameters_that_cannot_be_used_are_refused(name, wrong, message):
     chosen = json.loads((COURSEWORK / "class_parameters.json").read_text("utf8"))
-    assert module.checked(chosen) == module.parameters() == chosen
+    assert class_parameters.checked(chosen) == class_parameters.parameters(COURSEWORK) == chosen
     with pytest.raises(ValueError, match=message):
-        module.checked({**chosen, name: wrong})
+        class_parameters.checked({**chosen, name: wrong})
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_source_is_worth_20_points_and_holds_the_parameters_of_class_parameters_json(name, monkeypatch):
+def test_source_is_worth_20_points_and_holds_the_parameters_of_class_parameters_json(name):
     graded = [kind(c)["points"] for c in cells(name).values() if kind(c)["grade"]]
     written = [c for c in cells(name).values() if kind(c)["grade"] and kind(c)["solution"]]
     assert (sum(graded), len(graded), len(written)) == (20, 6, 2)
     assert all("Rubric (3 points)" in c["source"] for c in written)
-    monkeypatch.syspath_prepend(str(COURSEWORK))
-    reports = importlib.import_module("reports")
     chosen = json.loads((COURSEWORK / "class_parameters.json").read_text("utf8"))
     space = {}
     exec(cells(name)["class-parameters"]["source"], space)
     assert space["CLASS"] == chosen
     expected = reports.report(name, chosen)
-    renew = "the model or the parameters have changed: python notebooks/coursework/class_parameters.py"
+    renew = "the model or the parameters have changed: see CONTRIBUTING.md, Commands"
     assert [claim for claim, _ in space["REPORT"].values()] == [claim for claim, _ in expected], renew
     # another processor may round the fifth digit another way
     assert [v for _, v in space["REPORT"].values()] == pytest.approx([v for _, v in expected], rel=1e-4), renew

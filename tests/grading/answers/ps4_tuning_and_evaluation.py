@@ -1,6 +1,6 @@
 """Answers to problem set 4."""
 
-from coursework.false_claim import FALSE_CLAIM
+from answers.false_claim import FALSE_CLAIM
 
 _GAIN = "math.fsum(second[i] - first[i] for i in draw)"
 _WIN = "0.5 if abs(gain) < 1e-9 else gain > 0"

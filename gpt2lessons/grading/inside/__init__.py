@@ -1,0 +1,1 @@
+"""What lies inside the sandbox, the only part of this room that a student's code can see."""
