@@ -163,8 +163,11 @@ def plot_pipeline(words, stages, *, axes=None):
         values = numbers(probs)
         ax.barh(np.arange(len(words)), values, color=COLOURS["blue"], height=0.7)
         for place, p in enumerate(values):
-            ax.text(p + 0.02, place, f"{p:.3f}" if p > 0 else "✗", va="center", fontsize=11)
-        ax.set(xlim=(0, 1.22), ylim=(len(words) - 0.4, -0.6), xticks=[0, 0.5, 1], xlabel="probability", title=name)
+            wide = p > 0.65  # no room to the right of the bar: the number stands in it
+            look = {"ha": "right", "color": "white"} if wide else {"ha": "left", "color": "black"}
+            label = f"{p:.3f}" if p > 0 else "✗"
+            ax.text(p - 0.02 if wide else p + 0.02, place, label, va="center", fontsize=11, **look)
+        ax.set(xlim=(0, 1), ylim=(len(words) - 0.4, -0.6), xticks=[0, 0.5, 1], xlabel="probability", title=name)
         ax.set_yticks(np.arange(len(words)), [visible(word) for word in words])
     return axes
 

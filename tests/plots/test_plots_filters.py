@@ -94,6 +94,8 @@ def test_pipeline_has_one_panel_per_stage():
     assert [ax.get_title(loc="left") for ax in axes] == ["model", "top_k 1"]
     assert [b.get_width() for b in axes[1].patches] == [1, 0]
     assert texts(axes[1]) == ["1.000", "✗"]
+    assert all(ax.get_xlim() == (0, 1) for ax in axes)  # a probability
+    assert [t.get_ha() for t in axes[1].texts] == ["right", "left"]  # 1.000 stands in its bar, not past the axis
 
 
 def test_strategies_draw_intervals_and_lone_points_differently():
