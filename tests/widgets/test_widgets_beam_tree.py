@@ -89,7 +89,7 @@ def test_text_is_escaped():
 def test_bad_settings_become_a_sentence():
     broken = BeamTree(toy.BEAM_LOSES, "the", early_stopping="soon")
     assert 'role="alert"' in broken.view.value
-    assert "early_stopping should be True, False" in broken.view.value
+    assert "is not allowed: it is True, False" in broken.view.value
 
 
 def test_the_twin_is_a_picture_and_a_line(widget):
