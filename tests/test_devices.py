@@ -167,6 +167,12 @@ HELD = {
     "processors.keep_epsilon": with_each(P.keep_epsilon, 0.1, TWO / 2),
     "processors.penalize_repetition": with_each(lambda x, v: P.penalize_repetition(x, IDS, v), 1.3, TWO),
     "processors.ban_repeated_ngrams": with_each(lambda x, v: P.ban_repeated_ngrams(x, IDS, v), 2, torch.tensor([1, 2])),
+    "processors.keep_eta": with_each(P.keep_eta, 0.1, TWO / 2),
+    "processors.keep_top_h": with_each(P.keep_top_h, 0.5, TWO),
+    "processors.penalize_frequency": with_each(lambda x, v: P.penalize_frequency(x, IDS, v), 0.3, TWO),
+    "processors.penalize_presence": with_each(lambda x, v: P.penalize_presence(x, IDS, v), 0.3, TWO),
+    "processors.ban_words": with_each(lambda x, v: P.ban_words(x, IDS, [[1]]), 1, TWO),
+    "processors.add_bias": with_each(lambda x, v: P.add_bias(x, {1: 0.5}), 1, TWO),
     "recorded.lm": [
         lambda _: (
             gl.generate(gl.recorded.lm(), gl.recorded.lm().encode(gl.recorded.prompts()[0]), max_new_tokens=1).sequences
@@ -229,6 +235,16 @@ HELD = {
 }
 # numbers, texts, tables and files (those of tuning are used with its sweep)
 WITHOUT_TENSORS = {
+    *(
+        "bpe.apply_merges",
+        "bpe.count_pairs",
+        "bpe.learn",
+        "bpe.merge",
+        "corpus.authors_of",
+        "corpus.demand_new_authors",
+    ),
+    *("gpt2.Link", "gpt2.check_architecture", "human.Passage", "human.passages", "metrics.student_interval"),
+    "training.Validation",
     *("baselines.Counts", "baselines.bits_per_byte", "baselines.compressed"),
     *("bpe.BPE", "bpe.Merge", "corpus.Batches", "corpus.Book", "corpus.books", "corpus.encode", "corpus.encode_parts"),
     *("gpt2.GPT2Config", "metrics.bootstrap_interval", "metrics.cohen_kappa", "metrics.fleiss_kappa"),

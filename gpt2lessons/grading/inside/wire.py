@@ -71,7 +71,7 @@ def _coded_tensor(value):
     name = str(data.dtype).removeprefix("torch.")
     if name not in DTYPES:
         return None
-    raw = data.reshape(-1).view(torch.uint8).numpy().tobytes()
+    raw = data.cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
     return ["tensor", [name, list(data.shape), base64.b64encode(raw).decode()]]
 
 
