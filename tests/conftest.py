@@ -10,10 +10,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 from support.progress import (  # noqa: F401  (hooks)
-    pytest_configure,
     pytest_report_teststatus,
     pytest_runtest_logreport,
     pytest_sessionfinish,
+    pytest_sessionstart,
 )
 
 pytest.register_assert_rewrite("support.told_apart")  # so that its failures show their values too

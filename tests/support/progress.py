@@ -6,8 +6,9 @@ _running = {}  # worker -> [file, passed, skipped, failed, start]
 _write = []
 
 
-def pytest_configure(config):
+def pytest_sessionstart(session):
     """Keep where to write; with -v pytest's own lines are shown."""
+    config = session.config
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and config.option.verbose <= 0 and not hasattr(config, "workerinput"):
         _write.append(reporter.write_line)
