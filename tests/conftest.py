@@ -1,7 +1,6 @@
 """What all tests share: no network, the bundled model, one thread per worker."""
 
 import os
-from pathlib import Path
 
 # before torch and transformers load, here and in the kernels that nbval starts
 os.environ.update(HF_HUB_OFFLINE="1", GPT2LESSONS_MODEL="gpt2-mini", HF_HUB_DISABLE_PROGRESS_BARS="1")
@@ -15,17 +14,9 @@ from support.progress import (  # noqa: F401  (hooks)
     pytest_sessionfinish,
     pytest_sessionstart,
 )
+from support.slow import pytest_collection_modifyitems  # noqa: F401  (a hook)
 
 pytest.register_assert_rewrite("support.told_apart")  # so that its failures show their values too
-
-
-@pytest.hookimpl(tryfirst=True)  # before the choice by marker
-def pytest_collection_modifyitems(items):
-    """The optional notebooks run with the slow tests."""
-    deeper = Path(__file__).parent.parent / "notebooks" / "deeper"
-    for item in items:
-        if deeper in item.path.parents:
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import torch
 
 import gpt2lessons as gl
 from gpt2lessons import __main__
+from gpt2lessons.loading import models
 from gpt2lessons.workshop import bench, bench_memory, doctor, notebooks
 
 
@@ -90,7 +91,7 @@ def test_the_table_says_what_is_too_much(arguments, peak, code, monkeypatch, cap
 
     monkeypatch.setattr(bench_memory, "peak_of_lesson", measured)
     monkeypatch.setattr(bench_memory, "write_stand_in", lambda folder: None)
-    monkeypatch.setattr("gpt2lessons.loading.models.load", lambda name: None)  # the real one is not here
+    monkeypatch.setattr(models, "load", lambda name: None)  # the real one is not here
     assert __main__.main(["bench", "--memory", *arguments]) == code
     version, head, first, second, *_ = capsys.readouterr().out.splitlines()
     assert [path for path, _ in asked] == notebooks.everything()

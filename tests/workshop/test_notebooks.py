@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
-import conftest
 import nbformat
 import pytest
+from support import slow
 from support.exercises import exercises, run_exercise
 
 from gpt2lessons.workshop import notebooks
@@ -68,7 +68,7 @@ def test_deeper_notebooks_run_with_the_slow_tests():
         SimpleNamespace(path=path, add_marker=lambda mark, path=path: marked.append((path, mark.name)))
         for path in paths
     ]
-    conftest.pytest_collection_modifyitems(items)
+    slow.pytest_collection_modifyitems(items)
     assert marked == [(paths[0], "slow")]
 
 
