@@ -232,9 +232,19 @@ def test_lesson(alone, page, lab, lesson, pictures):
     images, errors, widgets = saved(cells)
     assert images > 0
     open_lesson(page, address, lesson)
-    # the saved pictures are seen before anything is run, those that stand in for widgets too
-    page.wait_for_function(f"document.querySelectorAll('.jp-OutputArea-output img').length >= {images}")
+    # the saved pictures are seen before anything is run, those that stand in for widgets too;
+    # answers of predictions stay folded until their dots are clicked
+    hidden = [c for c in cells if c["metadata"].get("jupyter", {}).get("outputs_hidden")]
+    shown_at_first = images - saved(hidden)[0]
+    count = "document.querySelectorAll('.jp-OutputArea-output img').length"
+    page.wait_for_function(f"{count} >= {shown_at_first}")
+    assert page.evaluate(count) == shown_at_first
     page.screenshot(path=pictures / "opened.png")
+    dots = page.locator(".jp-OutputPlaceholder")
+    assert dots.count() == len(hidden)
+    for _ in hidden:
+        dots.first.click()
+    page.wait_for_function(f"{count} >= {images}")
 
     run_all(page)
     shown = page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
