@@ -142,7 +142,7 @@ def words_written(answer):
 @exercise("Distinct-n of a set")
 def distinct_n(answer):
     """Examine `answer(texts, n) -> share` of different n-grams among all of a list of lists of words."""
-    sets = (["a b a b a b".split(), "a b c d".split(), "e f".split()], ["x y z".split()] * 4)
+    sets = ([["a", "b", "a", "b", "a", "b"], ["a", "b", "c", "d"], ["e", "f"]], [["x", "y", "z"]] * 4)
     for texts, n in ((sets[0], 1), (sets[0], 2), (sets[1], 1), (sets[1], 2)):
         got = answer([list(words) for words in texts], n)
         counts = [_ngrams(words, n) for words in texts]

@@ -43,6 +43,10 @@ def every(texts, n):
     return list(chain.from_iterable(grams(words, n) for words in texts))
 
 
+def joined(texts):
+    return list(chain.from_iterable(texts))
+
+
 def chance(a, b):
     return sum(Counter(a)[k] * Counter(b)[k] for k in set(a)) / len(a) ** 2
 
@@ -66,15 +70,14 @@ RIGHT = {
     "words_written": [lambda n, f: 2 * n / f - 2 * n, lambda n, f: round(2 * n * (1 - f) / f)],
     "distinct_n": [
         lambda texts, n: len(set(every(texts, n))) / len(every(texts, n)),
-        lambda texts, n: len(sum((Counter(grams(t, n)) for t in texts), Counter()))
-        / sum(max(0, len(t) - n + 1) for t in texts),
+        lambda texts, n: (
+            len(sum((Counter(grams(t, n)) for t in texts), Counter())) / sum(max(0, len(t) - n + 1) for t in texts)
+        ),
     ],
     "kappa": [
         lambda a, b: beyond(agreed(a, b), chance(a, b)),
         # by disagreements: 1 - observed / expected
-        lambda a, b: (
-            1 - sum(x != y for x, y in zip(a, b, strict=True)) * len(a) / sum(x != y for x in a for y in b)
-        ),
+        lambda a, b: 1 - sum(x != y for x, y in zip(a, b, strict=True)) * len(a) / sum(x != y for x in a for y in b),
     ],
 }
 
@@ -85,9 +88,7 @@ WRONG = {
         "averaged arithmetically": lambda c, r, n: (precision(c, r, n) + precision(r, c, n)) / 2,
         "the 2 of F1": lambda c, r, n: rouge(c, r, n) / 2,
         "not clipped": lambda c, r, n: 2 * loose(c, r, n) * len(grams(c, n)) / (len(grams(c, n)) + len(grams(r, n))),
-        "counts once, however often": lambda c, r, n: (
-            2 * kinds(c, r, n) / (len({*grams(c, n)}) + len({*grams(r, n)}))
-        ),
+        "counts once, however often": lambda c, r, n: 2 * kinds(c, r, n) / (len({*grams(c, n)}) + len({*grams(r, n)})),
         "taken as a set": lambda c, r, n: 2 * kinds(c, r, n) / (len(grams(c, n)) + len(grams(r, n))),
         "numbers of words": lambda c, r, n: 2 * precision(c, r, n) * len(grams(c, n)) / (len(c) + len(r)),
         "n is ignored": lambda c, r, n: rouge(c, r, 1),
@@ -118,10 +119,8 @@ WRONG = {
     "distinct_n": {
         "mean over texts": lambda texts, n: sum(len({*grams(t, n)}) / len(grams(t, n)) for t in texts) / len(texts),
         "text by text": lambda texts, n: sum(len({*grams(t, n)}) for t in texts) / len(every(texts, n)),
-        "were joined": lambda texts, n: len({*grams(sum(texts, []), n)}) / len(grams(sum(texts, []), n)),
-        "only once": lambda texts, n: (
-            sum(c == 1 for c in Counter(every(texts, n)).values()) / len(every(texts, n))
-        ),
+        "were joined": lambda texts, n: len({*grams(joined(texts), n)}) / len(grams(joined(texts), n)),
+        "only once": lambda texts, n: sum(c == 1 for c in Counter(every(texts, n)).values()) / len(every(texts, n)),
         "number of different": lambda texts, n: len(set(every(texts, n))),
         "share of repeats": lambda texts, n: 1 - len(set(every(texts, n))) / len(every(texts, n)),
         "number of words": lambda texts, n: len(set(every(texts, n))) / sum(map(len, texts)),
@@ -133,9 +132,7 @@ WRONG = {
         "agreement by chance": chance,
         "not divided by what was left": lambda a, b: agreed(a, b) - chance(a, b),
         "equally frequent": lambda a, b: beyond(agreed(a, b), 1 / len({*a, *b})),
-        "Scott's pi": lambda a, b: beyond(
-            agreed(a, b), sum((c / (2 * len(a))) ** 2 for c in Counter(a + b).values())
-        ),
+        "Scott's pi": lambda a, b: beyond(agreed(a, b), sum((c / (2 * len(a))) ** 2 for c in Counter(a + b).values())),
         "used twice": lambda a, b: beyond(agreed(a, b), sum((c / len(a)) ** 2 for c in Counter(a).values())),
         "divided by the chance": lambda a, b: (agreed(a, b) - chance(a, b)) / chance(a, b),
         "should be": lambda a, b: 0.123,

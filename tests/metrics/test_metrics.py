@@ -22,8 +22,8 @@ from rouge_score import rouge_scorer
 import gpt2lessons as gl
 from gpt2lessons import metrics, scoring, tuning
 from gpt2lessons.metrics import base
-from gpt2lessons.metrics.mauve import mauve as mauve_script
 from gpt2lessons.metrics.loops.loops import loop_at_end
+from gpt2lessons.metrics.mauve import mauve as mauve_script
 
 PREDICTIONS = ["The cat sat on the mat.", "A dog ran quickly through the park today", "It rained; nobody walked home"]
 REFERENCES = ["The cat is sitting on the mat.", "The dogs were running in the park", "It was raining, so nobody walks"]
@@ -293,6 +293,16 @@ def test_mauve_reads_each_different_text_once(loaded, mini, monkeypatch):
     monkeypatch.setattr(script, "_features", lambda model, text, what: read.append(what) or features(model, text, what))
     loaded["mauve"].compute(predictions=["a b", "c d"] * 2, references=["a b", "e f", "c d", "e f"], model=mini)
     assert read == ["predictions[0]", "predictions[1]", "references[1]"]
+
+
+def test_mauve_with_vectors_reads_each_text_once_in_all_calls(loaded, mini, monkeypatch):
+    texts = {"predictions": ["a b", "c d", "e f", "g h"], "references": ["i j", "k l", "m n", "o p"]}
+    alone, vectors = loaded["mauve"].compute(**texts, model=mini), {}
+    assert loaded["mauve"].compute(**texts, model=mini, vectors=vectors) == alone
+    assert sorted(vectors) == sorted([*texts["predictions"], *texts["references"]])
+    script = sys.modules[type(loaded["mauve"]).__module__]
+    monkeypatch.setattr(script, "_features", None)  # calling it would fail
+    assert loaded["mauve"].compute(**texts, model=mini, vectors=vectors) == alone
 
 
 def test_k_means_finds_separate_groups():
