@@ -180,9 +180,11 @@ def plot_strategies(names, measures, *, axes=None):
     """
     names = list(names)
     if axes is None:
-        size = (3.1 * len(measures) + 1.6, 0.34 * len(names) + 1.4)
+        height = 0.34 * len(names) + 1.1
+        size = (3.1 * len(measures) + 1.6, height)
         figure, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, layout="none")
-        figure.subplots_adjust(left=0.2, right=0.98, bottom=0.3, top=0.95, wspace=0.15)
+        # inches for the tick labels and the axis label below, and for a title above
+        figure.subplots_adjust(left=0.2, right=0.98, bottom=0.65 / height, top=1 - 0.4 / height, wspace=0.15)
     axes = np.atleast_1d(axes)
     places = np.arange(len(names))
     for ax, (label, values) in zip(axes, measures.items(), strict=True):
