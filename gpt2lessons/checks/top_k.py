@@ -110,12 +110,19 @@ def cut(answer):
             ),
             "these are probabilities": (right.softmax(-1), "Logits in, logits out."),
             "these are log-probabilities": (right.log_softmax(-1), "What is kept keeps its logit."),
+            "the threshold is the k-th smallest logit, so too many tokens stay": (
+                _TIED.masked_fill(_TIED.kthvalue(2).values[:, None] > _TIED, -_INF),
+                "`kthvalue` counts from below, `topk` from above.",
+            ),
             "the least probable tokens stay": (
                 _TIED.masked_fill(_TIED.topk(2, largest=False).values[:, -1:] < _TIED, -_INF),
                 "The other end.",
             ),
         },
     )
+    if isinstance(got, torch.Tensor) and got.isnan().any():
+        hint = "Softmax of a row with nan is nan everywhere. Which logit belongs to probability 0?"
+        raise WrongError("some logits became nan.", hint=hint)
     if _one_of_the_ties_is_missing(got, right):
         hint = "Their logits are equal. Compare every logit with the k-th largest, instead of counting places."
         raise WrongError("tokens that tie with the k-th are removed.", hint=hint)
@@ -148,6 +155,10 @@ def smallest_k(answer):
     for mass in right:
         k = call_untouched(lambda p, mass=mass: answer(p, mass), probs)
         k = k.item() if isinstance(k, torch.Tensor) and k.numel() == 1 else k
+        if isinstance(k, float) and k.is_integer():
+            raise WrongError(
+                f"for mass={mass} the answer is a float, {k}.", hint="A number of tokens is an int: int(…)."
+            )
         if isinstance(k, bool) or not isinstance(k, int):
             hint = "How many tokens, not how much they hold."
             raise WrongError(f"for mass={mass} the answer should be a whole number, but is {k!r}.", hint=hint)
@@ -161,7 +172,9 @@ def smallest_k(answer):
             [3, 3, 2, 1, 4, 5],
             "At least, not more.",
         ),
+        "where a sum reaches the mass exactly, one token more is taken": ([3, 3, 2, 1, 4, 6], "At least, not more."),
         "that counts tokens that have at least this probability each": ([0, 0, 1, 1, 0, 0], "Their sum counts."),
+        "that counts tokens that have more than this probability each": ([0, 0, 0, 1, 0, 0], "Their sum counts."),
         "that is the number of tokens times the mass": ([4, 4, 3, 2, 5, 5], "Tokens do not weigh the same."),
     }
     for problem, (wrong, hint) in mistakes.items():

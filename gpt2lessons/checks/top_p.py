@@ -70,6 +70,18 @@ def _top_p_mistakes(logits, p):
             logits.masked_fill(~in_order, -_INF),
             "`sort` also returns the ids. How does `scatter` bring the decision back?",
         ),
+        "the decision was brought back with gather, which reads at the ids instead of writing there": (
+            logits.masked_fill(~in_order.gather(1, logits.argsort(descending=True)), -_INF),
+            "`scatter` writes place i of the sorted row to the token that stood there.",
+        ),
+        "all rows keep as many tokens as the first": (
+            _cut(logits, lambda sums, x: _nucleus(p)(sums, x)[:1].expand_as(x)),
+            "Every row has a nucleus of its own.",
+        ),
+        "removed logits became a very small number, which is not −∞": (
+            right.nan_to_num(neginf=-1e9),
+            "A removed token has probability 0 beside any logits: write -torch.inf.",
+        ),
         "the result is in sorted order, not in the order of the vocabulary": (
             ordered.masked_fill(~in_order, -_INF),
             "Place i of the sorted row is not token i: `ids` of the sort says which it is.",
@@ -114,7 +126,13 @@ def top_p_filter(answer):
     After three small rows: 1,000 random rows against `keep_top_p`, then GPT-2's recorded answers.
     """
     for p in (0.7, 0.2, 0.5, 0.95):
-        got, right = call_untouched(lambda z, p=p: answer(z, p), _LOGITS), _cut(_LOGITS, _nucleus(p))
+        try:
+            got, right = call_untouched(lambda z, p=p: answer(z, p), _LOGITS), _cut(_LOGITS, _nucleus(p))
+        except RuntimeError as error:
+            if "out of bounds for dimension 0" not in str(error):
+                raise
+            hint = "The decision of a row goes back into that row: scatter along axis 1."
+            raise WrongError("token ids were used as numbers of rows.", hint=hint) from None
         mistakes = _top_p_mistakes(_LOGITS, p).items()
         refuse(got, {name: wrong for name, wrong in mistakes if not wrong[0].equal(right)})
         expect_tensor(got, right, f"the result for p={p}")
@@ -288,7 +306,13 @@ def below(answer):
 def min_p_of_logits(answer):
     """Examine `answer(logits (B, V), min_p) -> (B, V)`: keep what is at least min_p times as probable as the best."""
     min_p = 0.3
-    got = call_untouched(lambda z: answer(z, min_p), _LOGITS)
+    try:
+        got = call_untouched(lambda z: answer(z, min_p), _LOGITS)
+    except RuntimeError as error:
+        if "size of tensor" not in str(error):
+            raise
+        hint = "One threshold per row is a column, (B, 1): amax has the argument keepdim."
+        raise WrongError("logits (B, V) and your threshold have shapes that do not fit.", hint=hint) from None
     highest, probs = _LOGITS.amax(-1, keepdim=True), _LOGITS.softmax(-1)
     right = _LOGITS.masked_fill(highest + math.log(min_p) > _LOGITS, -_INF)
     refuse(
@@ -301,6 +325,14 @@ def min_p_of_logits(answer):
             "min_p was subtracted from the largest logit": (
                 _LOGITS.masked_fill(highest - min_p > _LOGITS, -_INF),
                 "A factor between probabilities is a difference between logits. Which one?",
+            ),
+            "ln min_p was subtracted: it is negative, so the threshold lies above the largest logit": (
+                _LOGITS.masked_fill(highest - math.log(min_p) > _LOGITS, -_INF),
+                "ln (m · P) = ln m + ln P.",
+            ),
+            "the logarithm to base 10 was taken": (
+                _LOGITS.masked_fill(highest + math.log10(min_p) > _LOGITS, -_INF),
+                "Softmax is made of powers of e.",
             ),
             "logits were compared with the logarithm of min_p alone": (
                 _LOGITS.masked_fill(math.log(min_p) > _LOGITS, -_INF),

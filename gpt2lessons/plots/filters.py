@@ -103,8 +103,8 @@ def plot_token_probs(texts, *, axes=None):
         values = numbers(probs)
         ax.bar(np.arange(1, len(values) + 1), values, width=0.8, color=COLOURS["blue"])
         ax.set(ylim=(0, 1), yticks=[0, 0.5, 1], title=name)
-    axes[-1].set_xlabel("token of the continuation")
-    axes[len(axes) // 2].set_ylabel("probability under the model")
+    axes[-1].set(xlabel="token of the continuation", xlim=(0.4, len(values) + 0.6))
+    axes[0].figure.supylabel("probability under the model", fontsize=12)
     return axes
 
 

@@ -136,10 +136,10 @@ class CumulativeCut(Twin):
     def picture(self):
         """Return the curves with both cuts as a matplotlib Figure."""
         state = self._shown()
-        names = [
-            f"{_drawn(text)} … (k: {found['top_k'][1]:.3f}; p: {found['top_p'][0]:,} tokens)"
-            for text, found in state.items()
-        ]
+        names = []
+        for text, found in state.items():
+            (many, mass), (needed, _) = found["top_k"], found["top_p"]
+            names.append(f"{_drawn(text)} … ({many:,} hold {mass:.3f}; {needed:,} needed)")
         curves = dict(zip(names, (found["probs"] for found in state.values()), strict=True))
         return plot_cumulative(curves, k=self.k.value, p=self.p.value, title="next token after …").figure
 
