@@ -6,6 +6,7 @@ import torch
 
 from gpt2lessons import recorded
 from gpt2lessons.checks.frame import (
+    NO_COLUMN,
     WrongError,
     as_number,
     call_untouched,
@@ -61,13 +62,7 @@ def cut(answer):
     """Examine `answer(logits (B, V), k) -> (B, V)`: -inf for all that is smaller than its row's k-th largest."""
     from transformers import TopKLogitsWarper
 
-    try:
-        got = call_untouched(answer, _TIED, 2)
-    except RuntimeError as error:
-        if "size of tensor" not in str(error):
-            raise
-        hint = "One threshold per row is a column, (B, 1): an index such as [:, -1:] keeps the axis."
-        raise WrongError("logits (B, V) and your threshold have shapes that do not fit.", hint=hint) from None
+    got = call_untouched(answer, _TIED, 2, errors=NO_COLUMN)
     if isinstance(got, torch.Tensor) and got.shape == (3, 2):
         hint = "The result has a column for every token of the vocabulary."
         raise WrongError("these are the k largest logits without the places they came from.", hint=hint)
