@@ -86,7 +86,8 @@ def plot_cumulative(distributions, *, k, p, title="", ax=None):
     ax.set(xlim=(0.9, 1.1 * len(sums)), ylabel="probability so far")
     ax.xaxis.set_major_formatter("{x:,.0f}")
     look = {"title": title, "alignment": "left", "fontsize": 10}
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, **look)
+    columns = 2 if max(map(len, distributions)) <= 45 else 1  # wider than the axes otherwise
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, **look)
     return ax
 
 
