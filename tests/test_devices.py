@@ -220,6 +220,7 @@ HELD = {
     "widgets": [
         lambda lm: gl.widgets.AttentionExplorer(lm, PROMPT).view.value,
         lambda lm: gl.widgets.BeamTree(lm, PROMPT, max_new_tokens=3).view.value,
+        lambda lm: gl.widgets.CumulativeCut(lm, PROMPT).view.value,
         lambda lm: gl.widgets.LoopMicroscope(lm, repetitions=2).view.value,
         lambda lm: gl.widgets.NextTokenBench(lm, PROMPT).view.value,
         lambda lm: gl.widgets.SamplerBench(lm, PROMPT, new_tokens=3).view.value,

@@ -146,7 +146,7 @@ def plot_ranked(curves, *, cut=None, floor=1e-7, ax=None):
     longest = max(len(numbers(probs)) for probs in curves.values())
     ax.set(xscale="log", yscale="log", xlim=(0.9, longest), ylim=(floor, 1.2))
     ax.set(xlabel="rank of the token (log scale)", ylabel="probability (log scale)")
-    ax.legend(loc="lower left", frameon=True, facecolor="white", framealpha=1, edgecolor="none")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     return ax
 
 

@@ -120,6 +120,8 @@ class SamplerBench(Twin):
         ids = before.topk(min(_ROWS, len(before))).indices
         fig, ax = plt.subplots(figsize=(8, 5.4))
         title = " → ".join(["model", *(f"{name} {value:g}" for name, value in self.active())])
+        count, mass, _ = _numbers(steps[0][1], steps[-1][1])
+        title += f": {count:,} tokens, mass {mass:.3f}"
         words = [self.lm.decode([i]) for i in ids.tolist()]
         plot_distribution(words, after[ids], kept=after[ids] > 0, before=before[ids], title=title, ax=ax)
         ax.set_xlabel("probability (outline: of the model)")

@@ -28,7 +28,7 @@ STRATEGIES = {
 }
 PRESETS = {
     "three ways": ("greedy", "pure sampling", "top-k 50, top-p 0.85"),
-    "no luck": ("greedy", "greedy, ban 2", "beam 5"),
+    "no seed": ("greedy", "greedy, ban 2", "beam 5"),
     "filters": ("pure sampling", "top-k 50", "top-p 0.9", "min-p 0.05"),
     "one after another": (
         "pure sampling",

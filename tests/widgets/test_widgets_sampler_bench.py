@@ -189,6 +189,8 @@ def test_static_twin(bench):
     assert "top_k 5: 5 of 8,449 tokens" in bench.summary()
     ax = bench.picture().axes[0]
     assert [t.get_text() for t in ax.texts].count("removed") == 7
+    mass = bench.steps()[0][1].softmax(-1)[0].topk(5).values.sum()
+    assert ax.get_title("left") == f"model → top_k 5: 5 tokens, mass {mass:.3f}"
 
 
 def test_picture_survives_dollars_and_strange_letters(bench):
