@@ -121,8 +121,8 @@ class StrategyComparer(Twin):
             if "num_beams" in settings:
                 new = beam_search(self.lm, ids, **how).hypotheses[0].ids[ids.shape[1] :]
             else:
-                luck = torch.Generator().manual_seed(self.seed.value)
-                written = generate(self.lm, ids, generator=luck, **how)
+                generator = torch.Generator().manual_seed(self.seed.value)
+                written = generate(self.lm, ids, generator=generator, **how)
                 new = written.new_tokens[0, : int(written.lengths[0])]
             if len(self._written) >= _REMEMBERED:
                 self._written.clear()
