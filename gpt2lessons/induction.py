@@ -25,6 +25,23 @@ def repeated_tokens(vocab_size, length, rows, *, generator=None):
     return once.repeat(1, 2)
 
 
+def rounds(vocab_size, length, periods, rows, *, generator=None):
+    """Return LongTensor (rows, length), random tokens that go round, and bool (rows, length): has this one come before?
+
+    Row by row the period is random, `periods[0]` to `periods[1]` different tokens, then the same ones again and again.
+    So "look seven places back" is no way to predict them. Raises ValueError as `repeated_tokens` does, and for periods
+    that do not rise from at least 2.
+    """
+    shortest, longest = periods
+    if not 2 <= shortest <= longest:
+        raise ValueError(f"periods are two whole numbers, 2 or more, the shorter first, not {periods}.")
+    once = repeated_tokens(vocab_size, longest, rows, generator=generator)
+    place = None if generator is None else generator.device
+    period = torch.randint(shortest, longest + 1, (rows, 1), generator=generator, device=place)
+    places = torch.arange(length, device=once.device)
+    return once.gather(1, places % period), places >= period
+
+
 def after_earlier(input_ids):
     """Return bool (B, T, T): [b, q, k] is True where token k − 1 is the same as token q, and k is before q.
 

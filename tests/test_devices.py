@@ -242,6 +242,8 @@ WITHOUT_TENSORS = {
         "bpe.merge",
         "corpus.authors_of",
         "corpus.demand_new_authors",
+        "country.kinds",
+        "country.tell",
     ),
     *("gpt2.Link", "gpt2.check_architecture", "human.Passage", "human.passages", "metrics.student_interval"),
     "training.Validation",
