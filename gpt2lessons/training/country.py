@@ -9,6 +9,11 @@ import random
 import re
 from collections import Counter
 
+import torch
+
+from gpt2lessons.adapters import device_of
+from gpt2lessons.decoding import generation
+
 OWNERS = dict.fromkeys(["king", "prince", "farmer", "wizard"], "his")
 OWNERS |= dict.fromkeys(["queen", "girl", "witch", "sister"], "her")
 AGES = ("", "old ", "young ")
@@ -33,6 +38,14 @@ def tell(count, seed):
     return "".join(random.Random(seed).choices(SENTENCES, k=count))
 
 
+def babble(model, bpe, *, length=48):
+    """Return what a model of bytes writes after the end of a sentence; the same random numbers for every model."""
+    start = torch.tensor([bpe.encode(". ")], device=device_of(model))
+    generator = torch.Generator("cpu").manual_seed(0)
+    out = generation.generate(model, start, max_new_tokens=length, do_sample=True, generator=generator)
+    return bpe.decode(out.new_tokens[0].tolist())
+
+
 def kinds(text):
     """Return one of `KINDS` for each letter of `text`, whole sentences of the country.
 
@@ -43,10 +56,24 @@ def kinds(text):
     """
     found = []
     for sentence in re.findall(r"[^.]*\. |.+", text):
-        if sentence not in _SET:
-            raise ValueError(f"{sentence!r:.80} is no sentence of the country. Give whole ones, as `tell` does.")
+        _demand(sentence)
         owner = re.search(r" h([ie])[sr] ", sentence).start(1)
         for place in range(len(sentence)):
             forced = _BEGINNINGS[sentence[: place + 1]] == _BEGINNINGS[sentence[:place]]
             found.append("his or her" if place == owner else "forced" if forced else "free")
     return found
+
+
+def question(sentence):
+    """Return (prompt, answer): the sentence with a question about its owner, and " the queen.".
+
+    Raises ValueError for what is no sentence of the country.
+    """
+    _demand(sentence)
+    owner, verb = re.match(r"the (?:old |young )?(\w+) (\w+)", sentence).groups()
+    return f"{sentence}Who {verb} it?", f" the {owner}."
+
+
+def _demand(sentence):
+    if sentence not in _SET:
+        raise ValueError(f"{sentence!r:.80} is no sentence of the country. Give whole ones, as `tell` does.")

@@ -4,7 +4,9 @@ import re
 from collections import Counter
 
 import pytest
+import torch
 
+import gpt2lessons as gl
 from gpt2lessons.training import country
 
 
@@ -46,3 +48,22 @@ def test_what_is_forced_is_the_only_letter_that_follows():
 def test_what_the_country_never_says(text):
     with pytest.raises(ValueError, match="no sentence of the country"):
         country.kinds(text)
+    with pytest.raises(ValueError, match="no sentence of the country"):
+        country.question(text)
+
+
+def test_a_question_names_verb_and_owner():
+    sentence = "the young queen hid her key at night. "
+    assert country.question(sentence) == (f"{sentence}Who hid it?", " the queen.")
+    assert {country.question(s)[1] for s in country.SENTENCES} == {f" the {owner}." for owner in country.OWNERS}
+
+
+def test_every_model_babbles_with_the_same_random_numbers():
+    bpe = gl.BPE.train("the king", num_merges=0)
+    sizes = gl.GPT2Config(len(bpe), n_positions=16, n_embd=8, n_layer=1, n_head=1)
+    torch.manual_seed(0)
+    one, other = gl.GPT2(sizes), gl.GPT2(sizes)
+    said = country.babble(one, bpe, length=5)
+    assert said == country.babble(one, bpe, length=5) != country.babble(other, bpe, length=5)
+    torch.manual_seed(1)
+    assert country.babble(one, bpe, length=5) == said
