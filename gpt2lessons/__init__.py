@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # so that editors know what `gl.` offers; nothing is imported
     from gpt2lessons.loading import models
     from gpt2lessons.loading.models import LanguageModel, load
     from gpt2lessons.scoring import perplexity
-    from gpt2lessons.training import baselines, corpus, make_mini
+    from gpt2lessons.training import baselines, corpus, country, make_mini
 
 __version__ = "0.2.0"
 
@@ -54,6 +54,7 @@ _MODULES = {
     "bpe": "bpe",
     "checks": "checks",
     "corpus": "training.corpus",
+    "country": "training.country",
     "generation": "decoding.generation",
     "gpt2": "gpt2",
     "human": "human",

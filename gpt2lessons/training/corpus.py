@@ -86,6 +86,25 @@ def encode(texts, bpe):
     return np.concatenate(ids)
 
 
+def answer_rows(pairs, encode):
+    """Return (ids, labels), both LongTensor (B, T), of `pairs` (prompt, answer): what to read, and what to learn.
+
+    A label is the token itself in the answer and -100, which no loss counts, in the prompt and beyond the row's end.
+    `encode` turns a text into ids (1, N), as `LanguageModel.encode` does. Raises ValueError if there is no pair.
+    """
+    pairs = [tuple(map(encode, pair)) for pair in pairs]
+    if not pairs:
+        raise ValueError("there is no pair to encode: give at least one (prompt, answer).")
+    length = max(prompt.shape[1] + answer.shape[1] for prompt, answer in pairs)
+    ids = pairs[0][0].new_zeros(len(pairs), length)
+    labels = torch.full_like(ids, -100)
+    for row, label, (prompt, answer) in zip(ids, labels, pairs, strict=True):
+        start, end = prompt.shape[1], prompt.shape[1] + answer.shape[1]
+        row[:end] = torch.cat([prompt, answer], 1)
+        label[start:end] = answer
+    return ids, labels
+
+
 def encode_parts(sources, bpe, *, keep=None):
     """Return {part: ids (N,) int32} of everything to train on; `keep`, a folder, holds them for the next time.
 
