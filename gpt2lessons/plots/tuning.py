@@ -1,4 +1,4 @@
-"""Figures of a search for settings: scores over a grid, winners over seeds, quality against diversity.
+"""Figures of a search for settings: scores over a grid, the score that won and a later one, gaps to people.
 
 Perplexities are drawn on a logarithmic axis, where equal steps are equal ratios.
 """
@@ -64,23 +64,6 @@ def plot_gaps(temperatures, lines, *, margin, marks=(), ax=None):
     ax.set(xlabel="temperature", ylabel="gap to people, in ln")
     ax.set_xticks(temperatures, [f"{t:g}" for t in temperatures])
     ax.legend(loc="lower right", fontsize=11)
-    return ax
-
-
-def plot_winners(names, shares, *, marked=(), ax=None):
-    """Draw how often each setting won, the most frequent on top; `shares` are from 0 to 1."""
-    ax = new_axes(ax, width=7.5, height=1.1 + 0.3 * len(names))
-    shares = numbers(shares)
-    order = np.argsort(-shares, kind="stable")
-    longest = shares.max()
-    for place, i in enumerate(order):
-        special = names[i] in marked
-        ax.barh(place, shares[i], color=COLOURS["red" if special else "sky"], height=0.7, hatch="//" * special)
-        ax.text(shares[i] + 0.01 * longest, place, f"{shares[i]:.0%}", va="center", fontsize=10)
-    ax.set_yticks(range(len(order)), [names[i] for i in order], fontsize=10)
-    ax.set(xlabel="share of the runs that this setting wins", xlim=(0, 1.1 * longest), ylim=(len(order) - 0.4, -0.6))
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10]))  # 2.5 % would be written as 2 %
-    ax.xaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=0))
     return ax
 
 

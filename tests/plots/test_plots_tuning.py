@@ -42,22 +42,6 @@ def test_gaps_show_each_point_with_its_interval_and_the_margin():
     assert labels(ax.xaxis) == ["0.7", "1.3"]
 
 
-def test_winners_are_sorted_by_how_often_they_won():
-    ax = tuning.plot_winners(["seldom", "often"], [0.1, 0.9], marked=["seldom"])
-    assert labels(ax.yaxis) == ["often", "seldom"]
-    assert [bar.get_width() for bar in ax.patches] == [0.9, 0.1]
-    assert [bool(bar.get_hatch()) for bar in ax.patches] == [False, True]
-    assert [t.get_text() for t in ax.texts] == ["90%", "10%"]
-
-
-@pytest.mark.parametrize("largest", [0.04, 0.19, 0.5, 1.0])
-def test_the_ticks_of_the_winners_are_whole_percents(largest):
-    ax = tuning.plot_winners(["a", "b"], [largest, 0.01])
-    ax.figure.canvas.draw()
-    shown = [float(t.get_text().rstrip("%")) for t in ax.get_xticklabels()]
-    assert np.allclose(shown, 100 * ax.get_xticks())
-
-
 def test_curse_joins_each_score_with_its_own_later_mean():
     ax = tuning.plot_curse([5.0, 3.0], [6.0, 7.0])
     segments = {tuple(segment[:, 0]) for segment in ax.collections[0].get_segments()}
