@@ -13,7 +13,6 @@ NOT_YET = {
     "10_tuning",
     "11_evaluation",
     "12_training",
-    "13_faster_generation",
 }
 # {notebook: {cell: why it may say what GPT-2 does, or label something GPT-2}}
 SAID_OF_GPT2 = {}
