@@ -13,7 +13,6 @@ from gpt2lessons.checks.frame import (
     refuse,
 )
 
-
 # width 4, so that the square root of the width is not the width
 _RNG = torch.Generator().manual_seed(0)
 _QKV = torch.randn(3, 7, 4, dtype=torch.float64, generator=_RNG)

@@ -121,7 +121,7 @@ def plot_speedups(alphas, curves, points, *, ax=None):
             label = f"drafts, {label}" if place == 0 else None
             style = {"color": "black", "markerfacecolor": inside, "markersize": 8, "zorder": 4}
             ax.plot(x, y, marker, linestyle="none", label=label, **style)
-        ax.annotate(name, (x, min(speeds)), (0, -18), textcoords="offset points", fontsize=11, ha="center")
+        ax.annotate(name, (x, (speeds[0] * speeds[1]) ** 0.5), (9, -4), textcoords="offset points", fontsize=12)
     ax.set_xlim(0, 1)
     ax.set_yscale("log", base=2)
     ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")
