@@ -30,7 +30,7 @@ def plot_roofline(bandwidth, peak, points, *, ax=None):
     for (label, (xs, ys, texts)), (colour, marker, _) in zip(points.items(), _STYLES, strict=False):
         ax.plot([float(x) for x in xs], [float(y) for y in ys], marker, color=COLOURS[colour], label=label)
         for x, y, text in zip(xs, ys, texts, strict=True):
-            ax.annotate(text, (float(x), float(y)), (5, -12), textcoords="offset points", fontsize=9)
+            ax.annotate(text, (float(x), float(y)), (0, -16), textcoords="offset points", fontsize=10, ha="center")
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlim(low, high)
@@ -113,15 +113,15 @@ def plot_speedups(alphas, curves, points, *, ax=None):
     ax = new_axes(ax, height=4.6)
     ax.axhline(1, color="black", linewidth=1)
     _curves(ax, alphas, curves, markers=False)
-    marks = (("predicted", "D", "white"), ("measured", "o", "black"))
+    marks = (("predicted", "D", "white", 11), ("measured", "o", "black", 6))
     for place, (name, (x, *speeds)) in enumerate(points.items()):
         x, speeds = float(x), [float(speed) for speed in speeds]
         ax.plot([x, x], speeds, color="black", linewidth=1, zorder=3)
-        for (label, marker, inside), y in zip(marks, speeds, strict=True):
+        for (label, marker, inside, size), y in zip(marks, speeds, strict=True):
             label = f"drafts, {label}" if place == 0 else None
-            style = {"color": "black", "markerfacecolor": inside, "markersize": 8, "zorder": 4}
+            style = {"color": "black", "markerfacecolor": inside, "markersize": size, "zorder": 4}
             ax.plot(x, y, marker, linestyle="none", label=label, **style)
-        ax.annotate(name, (x, (speeds[0] * speeds[1]) ** 0.5), (9, -4), textcoords="offset points", fontsize=12)
+        ax.annotate(name, (x, (speeds[0] * speeds[1]) ** 0.5), (12, -4), textcoords="offset points", fontsize=12)
     ax.set_xlim(0, 1)
     ax.set_yscale("log", base=2)
     ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")
