@@ -107,6 +107,7 @@ MAY_IMPORT = {
     "workshop.doctor": {"checksums", "loading.hub"},
     "workshop.kaggle": {"workshop.doctor", "workshop.launch", "workshop.notebooks"},
     "workshop.speed": {"tuning"},
+    "workshop.stopwatch": set(),
     "workshop.bench": {
         "decoding.beam",
         "decoding.generation",
