@@ -29,6 +29,11 @@ def main(arguments=None):
     except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
         print(f"{parser.prog} {arguments[0]}: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        print(f"{parser.prog} {arguments[0]}: this machine's memory is too small for it", file=sys.stderr)
+        return 2
 
 
 def _parser(arguments):
@@ -273,6 +278,8 @@ def _notebook(text):
 
 
 def _writable(text):
+    if not text:
+        raise argparse.ArgumentTypeError("its name is empty: give a folder to write to")
     path = Path(text)
     there = next(p for p in (path, *path.absolute().parents) if p.exists())
     if not there.is_dir():

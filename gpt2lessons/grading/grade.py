@@ -164,13 +164,15 @@ def _imported_from_the_course(source):
     return names
 
 
-def refusal(course, assignment, students, kind, jobs):
+def refusal(course, assignment, students, kind, jobs, minutes):
     """Return why nothing can be graded, "" if it can."""
     handed_in = course / "submitted"
     if not (course / "nbgrader_config.py").is_file():
         return f"{course} is no course: it has no nbgrader_config.py. Run this in your copy of notebooks/coursework"
     if jobs < 1:
         return f"--jobs is how many to grade at a time, at least 1, not {jobs}"
+    if not 0 < minutes < 1e6:
+        return f"--minutes is the most for one submission, a number above 0, not {minutes:g}"
     if not students:
         known = ", ".join(sorted({path.name for path in handed_in.glob("*/*")})) or "none at all"
         return f"no submission of {assignment!r} in {handed_in}; there are submissions of: {known}"
@@ -190,7 +192,7 @@ def run(assignment, *, students=(), jobs=None, minutes=20.0, force=False, kind="
     if not students:
         folders = sorted((course / "submitted").glob(f"*/{glob.escape(assignment)}"))
         students = [folder.parent.name for folder in folders]
-    if problem := refusal(course, assignment, students, kind, jobs):
+    if problem := refusal(course, assignment, students, kind, jobs, minutes):
         print(problem, file=sys.stderr)
         return 2
     patience, start = max(1.0, jobs / processors), time.time()
