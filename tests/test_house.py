@@ -42,6 +42,7 @@ MAY_IMPORT = {
     },
     "decoding.search_tree": set(),
     "decoding.beam": {
+        "decoding.settings",
         "adapters",
         "decoding.arguments",
         "decoding.processors",

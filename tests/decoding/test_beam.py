@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fuzz import TIMES
 from transformers import GPT2Config as TransformersConfig
 from transformers import GPT2LMHeadModel
 
@@ -202,7 +203,7 @@ def test_early_stopping_true_false_and_never_differ():
     assert found[True].tree.stopped == "early_stopping=True, and 2 are finished"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40 * TIMES, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 4), st.sampled_from(MODES), st.sampled_from([0, 1, 2]))
 def test_what_holds_for_every_search(seed, num_beams, length, early_stopping, penalty):
     model = toy.random_toy(seed, vocab_size=5, eos=True)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import settings as how
+from support.fuzz import TIMES
 from transformers import LogitsProcessor, LogitsProcessorList
 from transformers.generation.logits_process import (
     EtaLogitsWarper,
@@ -139,7 +140,7 @@ def test_a_new_sampler_is_one_function_with_its_line(monkeypatch):
 
 
 @pytest.mark.parametrize("name", [name for name in SETTINGS if name != "repetition_penalty"])
-@how(max_examples=25, deadline=None)
+@how(max_examples=25 * TIMES, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     shift=st.sampled_from([-10_000.0, -100.0, 37.5, 1e6]),
