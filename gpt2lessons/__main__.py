@@ -26,7 +26,11 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
+    except ModuleNotFoundError as error:
+        extra = ": it comes with pip install 'gpt2lessons[grading]'" if options.run in (grade, lms, collect) else ""
+        print(f"{parser.prog} {arguments[0]}: {error}{extra}", file=sys.stderr)
+        return 2
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"{parser.prog} {arguments[0]}: {error}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:

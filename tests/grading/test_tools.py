@@ -268,3 +268,55 @@ def test_a_word_in_an_answer_makes_nobody_a_thief(tmp_path):
     path = tmp_path / "ps2.ipynb"
     path.write_text(json.dumps({"cells": [answer, written]}), "utf8")
     assert not grader.is_source(path)
+
+
+def test_an_excluded_function_is_found_behind_a_helper(tmp_path):
+    """Under another name, in a cell of one's own, imported by a text; what is only given does not count."""
+    task = {"cell_type": "markdown", "metadata": {"nbgrader": {"grade_id": "q1-task", "locked": True}}}
+    task["source"] = "Write it without gpt2lessons."
+    given = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": "setup", "locked": True}}}
+    given["source"] = "import gpt2lessons as gl\nlm = gl.load()"
+    answer = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": "q1", "solution": True}}}
+    own = {"cell_type": "code", "metadata": {}}
+    path = tmp_path / "ps2.ipynb"
+    for helper, source, used in (
+        ("", "def f(x): return gl.processors.keep_top_p(x, 0.9)", "gl"),
+        ("keep = gl.processors.keep_top_p", "def f(x): return keep(x, 0.9)", "keep"),
+        ("def keep(x): return gl.processors.keep_top_p(x, 0.9)", "f = keep", "keep"),
+        ("%time\nkeep = gl.processors", "f = 1", ""),
+        ("", "f = __import__('gpt2lessons').processors.keep_top_p", "gpt2lessons"),
+        ("text = lm.encode('a')", "def f(x): return x", ""),
+        ("mine = 7", "def f(x): return lm(x) + mine", ""),
+    ):
+        cells = [given, task, {**own, "source": helper}, {**answer, "source": source}]
+        path.write_text(json.dumps({"cells": cells}), "utf8")
+        said = [f"q1 uses {used}; its task says without gpt2lessons"] if used else []
+        assert grader.rule_breaks(path) == said, source
+
+
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+missing = {"nbgrader", "bleach"}
+sys.meta_path.insert(0, Missing())
+import gpt2lessons.__main__ as commands
+from gpt2lessons.grading import class_parameters, lms, names, reports
+chosen = {"seed": 7, "opening": "The old king had three sons", "word": "marzipan"}
+for name in ("ps1", "ps2", "ps3", "ps4"):
+    assert len(reports.report(name, chosen)) == 6
+assert class_parameters.source("ps3", class_parameters.checked(chosen)).startswith("CLASS = ")
+sys.modules.pop("psutil", None)  # transformers may know it
+missing.add("psutil")
+sys.exit(10 * commands.main(["grade", "ps2_decoding"]) + commands.main(["lms", "moodle", "ps2_decoding"]))
+"""
+
+
+def test_reports_and_lists_need_neither_nbgrader_nor_bubblewrap(tmp_path):
+    env = os.environ | {"PATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", WITHOUT], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 22, done.stderr
+    assert "grade: No module named 'psutil': it comes with pip install 'gpt2lessons[grading]'" in done.stderr
+    assert "there is no grades.csv" in done.stderr
