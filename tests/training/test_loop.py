@@ -96,8 +96,8 @@ def test_one_step_is_what_the_optimizers_do_with_the_clipped_gradient(batches):
     for optimizer in training.optimizers(other, RECIPE):
         optimizer.param_groups[0]["lr"] *= RECIPE.rate(0)
         optimizer.step()
-    assert torch.equal(weights(m), weights(other))
-    assert not torch.equal(weights(m), weights(model()))
+    torch.testing.assert_close(weights(m), weights(other), rtol=0, atol=1e-6)
+    assert (weights(m) - weights(model())).abs().max() > 1e-4
 
 
 def test_it_reaches_the_entropy_of_a_language_that_is_known():
