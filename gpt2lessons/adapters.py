@@ -7,11 +7,25 @@ any function. Here, and only here, they become the same thing.
 import contextlib
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
 _PLACES = (str(Path(__file__).parent), str(Path(torch.__file__).parent))  # whose lines are nobody's own
+
+
+class WithModel(Protocol):
+    """What has a network inside: a `LanguageModel`."""
+
+    @property
+    def model(self) -> Any:
+        """The network."""
+
+
+# what the course scores and continues text with, for type hints: see `logits_function`
+Model = WithModel | Callable[..., Any]
 
 
 def logits_function(model):
@@ -79,7 +93,7 @@ def end_token(model):
     return token[0] if isinstance(token, list) else token
 
 
-def warn_of_padding(model, input_ids):
+def warn_of_padding(model: Any, input_ids: torch.Tensor) -> None:
     """Warn if `input_ids` (B, T), given without a mask, look padded: what is padding would be read as text.
 
     They do where rows begin with different numbers of the padding token, or end so with at least two. (It is the token

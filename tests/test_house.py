@@ -104,7 +104,7 @@ MAY_IMPORT = {
     "workshop.lesson_rules": {"workshop.launch", "workshop.notebooks", "workshop.spoilers"},
     "workshop.glossary": {"workshop.notebooks"},
     "workshop.index": {"workshop.glossary", "workshop.launch", "workshop.notebooks"},
-    "workshop.site": {"workshop.glossary", "workshop.index", "workshop.launch", "workshop.notebooks"},
+    "workshop.site": {"checksums", "workshop.glossary", "workshop.index", "workshop.launch", "workshop.notebooks"},
     "workshop.doctor": {"checksums", "loading.hub"},
     "workshop.kaggle": {"workshop.doctor", "workshop.launch", "workshop.notebooks"},
     "workshop.speed": {"tuning"},
@@ -143,10 +143,17 @@ def place(name):
     return name if name in MAY_IMPORT else name.partition(".")[0]
 
 
+def is_for_hints(node):
+    """Is it `if TYPE_CHECKING:`, which never runs?"""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 def imported(path):
-    """The modules of the package that a file imports, wherever in it the import stands."""
+    """The modules of the package that a file imports, wherever in it the import stands; not what only hints name."""
+    tree = ast.parse(path.read_text("utf8"))
+    tree.body = [node for node in tree.body if not is_for_hints(node)]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf8"))):
+    for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

@@ -129,10 +129,26 @@ def _short(value, limit=120):
     return text if len(text) <= limit else text[:limit] + " …"
 
 
-def call_untouched(answer, tensor, *rest):
-    """Return `answer(tensor, *rest)`; raise `WrongError` if it changed the tensor it was given."""
+NO_COLUMN = {
+    "size of tensor": (
+        "logits (B, V) and your threshold have shapes that do not fit.",
+        "One threshold per row is a column, (B, 1): an index such as [:, -1:] keeps the axis, as keepdim=True does.",
+    )
+}
+
+
+def call_untouched(answer, tensor, *rest, errors=None):
+    """Return `answer(tensor, *rest)`; raise `WrongError` if it changed the tensor it was given.
+
+    `errors` {part of a RuntimeError's text: (what is wrong, a hint)}: such an error of PyTorch is explained.
+    """
     given = tensor.clone()
-    got = answer(given, *rest)
+    try:
+        got = answer(given, *rest)
+    except RuntimeError as error:
+        for problem, hint in (said for part, said in (errors or {}).items() if part in str(error)):
+            raise WrongError(problem, hint=hint) from None
+        raise
     if not given.equal(tensor):
         hint = "Work on a copy: avoid -=, /=, assignments to slices, and methods that end in _."
         raise WrongError("your function changed the tensor it was given.", hint=hint)

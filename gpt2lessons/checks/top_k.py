@@ -6,6 +6,7 @@ import torch
 
 from gpt2lessons import recorded
 from gpt2lessons.checks.frame import (
+    NO_COLUMN,
     WrongError,
     as_number,
     call_untouched,
@@ -61,13 +62,7 @@ def cut(answer):
     """Examine `answer(logits (B, V), k) -> (B, V)`: -inf for all that is smaller than its row's k-th largest."""
     from transformers import TopKLogitsWarper
 
-    try:
-        got = call_untouched(answer, _TIED, 2)
-    except RuntimeError as error:
-        if "size of tensor" not in str(error):
-            raise
-        hint = "One threshold per row is a column, (B, 1): an index such as [:, -1:] keeps the axis."
-        raise WrongError("logits (B, V) and your threshold have shapes that do not fit.", hint=hint) from None
+    got = call_untouched(answer, _TIED, 2, errors=NO_COLUMN)
     if isinstance(got, torch.Tensor) and got.shape == (3, 2):
         hint = "The result has a column for every token of the vocabulary."
         raise WrongError("these are the k largest logits without the places they came from.", hint=hint)
@@ -110,12 +105,19 @@ def cut(answer):
             ),
             "these are probabilities": (right.softmax(-1), "Logits in, logits out."),
             "these are log-probabilities": (right.log_softmax(-1), "What is kept keeps its logit."),
+            "the threshold is the k-th smallest logit, so too many tokens stay": (
+                _TIED.masked_fill(_TIED.kthvalue(2).values[:, None] > _TIED, -_INF),
+                "`kthvalue` counts from below, `topk` from above.",
+            ),
             "the least probable tokens stay": (
                 _TIED.masked_fill(_TIED.topk(2, largest=False).values[:, -1:] < _TIED, -_INF),
                 "The other end.",
             ),
         },
     )
+    if isinstance(got, torch.Tensor) and got.isnan().any():
+        hint = "Softmax of a row with nan is nan everywhere. Which logit belongs to probability 0?"
+        raise WrongError("some logits became nan.", hint=hint)
     if _one_of_the_ties_is_missing(got, right):
         hint = "Their logits are equal. Compare every logit with the k-th largest, instead of counting places."
         raise WrongError("tokens that tie with the k-th are removed.", hint=hint)
@@ -148,6 +150,10 @@ def smallest_k(answer):
     for mass in right:
         k = call_untouched(lambda p, mass=mass: answer(p, mass), probs)
         k = k.item() if isinstance(k, torch.Tensor) and k.numel() == 1 else k
+        if isinstance(k, float) and k.is_integer():
+            raise WrongError(
+                f"for mass={mass} the answer is a float, {k}.", hint="A number of tokens is an int: int(…)."
+            )
         if isinstance(k, bool) or not isinstance(k, int):
             hint = "How many tokens, not how much they hold."
             raise WrongError(f"for mass={mass} the answer should be a whole number, but is {k!r}.", hint=hint)
@@ -161,7 +167,9 @@ def smallest_k(answer):
             [3, 3, 2, 1, 4, 5],
             "At least, not more.",
         ),
+        "where a sum reaches the mass exactly, one token more is taken": ([3, 3, 2, 1, 4, 6], "At least, not more."),
         "that counts tokens that have at least this probability each": ([0, 0, 1, 1, 0, 0], "Their sum counts."),
+        "that counts tokens that have more than this probability each": ([0, 0, 0, 1, 0, 0], "Their sum counts."),
         "that is the number of tokens times the mass": ([4, 4, 3, 2, 5, 5], "Tokens do not weigh the same."),
     }
     for problem, (wrong, hint) in mistakes.items():

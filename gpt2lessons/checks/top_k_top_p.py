@@ -9,7 +9,6 @@ from gpt2lessons.checks.frame import (
     as_number,
     call_untouched,
     exercise,
-    expect_number,
     expect_tensor,
     refuse,
 )
@@ -61,9 +60,9 @@ def _outcomes(logits, temperature, k, p):
         "the temperature is applied after the filters": cool(by_p(by_k(logits))),
         "the temperature is not applied": by_p(by_k(logits)),
         "the logits are multiplied by the temperature": by_p(by_k(logits * temperature)),
-        "both filters looked at one distribution: an intersection (top-p before top-k gives the same)": (
-            cooled.masked_fill(~both, -_INF)
-        ),
+        "top-p came before top-k, or both filters looked at one distribution": cooled.masked_fill(~both, -_INF),
+        "the temperature is applied twice": cool(by_p(by_k(cooled))),
+        "the logits went through softmax before the filters, which take logits": by_p(by_k(cool(logits.softmax(-1)))),
         "top-k is missing": by_p(cooled),
         "top-p is missing": by_k(cooled),
         "what either filter keeps was kept: that is a union": cooled.masked_fill(
@@ -80,6 +79,9 @@ def pipeline(answer):
     got = call_untouched(answer, _LOGITS, *settings)
     if isinstance(got, torch.Tensor) and (got < 0).any():
         raise WrongError("these are logits: some are negative.", hint="Probabilities are asked for.")
+    if isinstance(got, torch.Tensor) and got.isnan().any():
+        hint = "Softmax over a column of removed tokens gives nan. Every row is a text: which axis is V?"
+        raise WrongError("some of the probabilities are nan.", hint=hint)
     outcomes = _outcomes(_LOGITS, *settings)
     right = outcomes.pop("right")
     hints = {
@@ -146,6 +148,7 @@ def floor(answer):
                 "Which logit belongs to probability 0?",
             ),
             "these are probabilities": (right.softmax(-1), "Logits in, logits out."),
+            "the logits of the two filters were added up": (nucleus + top, "A kept token keeps its logit."),
         },
     )
     expect_tensor(got, right, "the result for p=0.6 and at_least=3")
@@ -163,26 +166,49 @@ _NET = torch.tensor(
 
 @exercise("One filter instead of two")
 def equal_p(answer):
-    """Examine `answer(probs (V,), k, p) -> float`, the top_p that alone keeps what top_k=k and then top_p=p keep."""
-    probs = torch.tensor([0.06, 0.34, 0.12, 0.24, 0.04, 0.2])
-    for k, p in ((3, 0.7), (2, 0.9), (5, 0.5)):
-        got = as_number(call_untouched(lambda q, k=k, p=p: answer(q, k, p), probs), "the top_p")
-        mass = probs.topk(k).values.sum()
-        mistakes = {
-            "that is p itself: top-k would not matter": (p, "After top-k, each token has more. Than what?"),
-            "that is the mass that top-k keeps: p is missing": (mass, "Only a share of it is asked for."),
-            "p was divided by the mass": (
-                p / mass,
-                "Is the nucleus of the rest larger or smaller, seen from the model?",
-            ),
-            "the mass of the first k columns was taken": (p * probs[:k].sum(), "The k most probable tokens."),
-            "the mass of the k least probable tokens was taken": (
-                p * probs.topk(k, largest=False).values.sum(),
-                "The k most probable tokens.",
-            ),
-            "k was divided by the number of tokens": (p * k / len(probs), "Tokens do not weigh the same."),
-            "the two shares were taken as independent losses": (p + mass - 1, "p is a share of what top-k keeps."),
-        }
-        refuse(got, mistakes)
-        expect_number(got, float(p * mass), f"the top_p for k={k}, p={p}", hint="What is p a share of?")
-    return "p of the mass that top-k keeps: every such pipeline is a top-p with a smaller p, step by step."
+    """Examine `answer(probs (V,), k, p) -> float`, a top_p that alone keeps what top_k=k and then top_p=p keep.
+
+    Any such number will do: from the mass of all kept tokens but the last, exclusive, to the mass of all of them.
+    """
+    for k, p in ((3, 0.7), (4, 0.6), (5, 0.85)):
+        got = call_untouched(lambda q, k=k, p=p: answer(q, k, p), _PROBS)
+        refuse(got, _equal_p_mistakes(k, p))
+        _expect_same_tokens(as_number(got, "the top_p"), _PROBS, k, p)
+    generator = torch.Generator().manual_seed(0)
+    for row in torch.randn(200, 12, generator=generator).softmax(-1):
+        k = int(torch.randint(1, 13, (), generator=generator))
+        p = 0.05 + 0.9 * float(torch.rand((), generator=generator))
+        _expect_same_tokens(as_number(answer(row.clone(), k, p), "the top_p"), row, k, p)
+    return "the same tokens on 203 rows. The simplest such number is p of the mass that top-k keeps."
+
+
+_PROBS = torch.tensor([0.06, 0.34, 0.12, 0.24, 0.04, 0.2])
+
+
+def _equal_p_mistakes(k, p):
+    """Return {what is wrong: (the wrong top_p for `_PROBS`, a hint)}."""
+    best = _PROBS.topk(k).values
+    mass, most = best.sum(), "The k most probable tokens."
+    return {
+        "that is p itself: top-k would not matter": (p, "After top-k, each token has more. Than what?"),
+        "that is the mass that top-k keeps: p is missing": (mass, "Only a share of it is asked for."),
+        "p was divided by the mass": (p / mass, "Is the nucleus of the rest larger or smaller, seen from the model?"),
+        "the mass of the first k columns was taken": (p * _PROBS[:k].sum(), most),
+        "the mass of the k least probable tokens was taken": (p * _PROBS.topk(k, largest=False).values.sum(), most),
+        "k was divided by the number of tokens": (p * k / len(_PROBS), "Tokens do not weigh the same."),
+        "the two shares were taken as independent losses": (p + mass - 1, "p is a share of what top-k keeps."),
+        "the k-th probability was taken, not the sum of the k largest": (p * best[-1], "Their mass is a sum."),
+        "that is one number for each of the k tokens": (p * best, "One top_p for the step: add them up."),
+    }
+
+
+def _expect_same_tokens(got, probs, k, p):
+    """Raise `WrongError` unless top_p = `got` alone keeps what top-k `k` and then top-p `p` keep of `probs` (V,)."""
+    ranked = probs.double().sort(descending=True).values
+    left = ranked[:k] / ranked[:k].sum()
+    n = int((left.cumsum(0) - left < p).sum())
+    fewer, all_kept = ranked[: n - 1].sum(), ranked[:n].sum()
+    if not fewer - 1e-6 < got < all_kept + 1e-6:  # the check's masses are sums of float32
+        size = "large" if got > all_kept else "small"
+        row = [round(q, 2) for q in probs.tolist()]
+        raise WrongError(f"for probs={row}, k={k}, p={p:.2f} your top_p is too {size}.", hint="What is p a share of?")

@@ -5,6 +5,7 @@ import math
 import torch
 
 from gpt2lessons.checks.frame import (
+    NO_COLUMN,
     WrongError,
     as_number,
     call_untouched,
@@ -36,6 +37,12 @@ def _cut(logits, stays, *, descending=True):
     return logits.masked_fill(~_in_sorted_order(logits, stays, descending=descending), -_INF)
 
 
+def _cut_by_logits(logits, stays):
+    ordered, ids = logits.sort(descending=True)
+    kept = torch.zeros_like(logits, dtype=torch.bool).scatter(1, ids, stays(ordered.cumsum(1), ordered))
+    return logits.masked_fill(~kept, -_INF)
+
+
 def _at_least_one(mask):
     mask = mask.clone()
     mask[:, 0] = True
@@ -51,15 +58,16 @@ def _top_p_mistakes(logits, p):
     right, ordered = _cut(logits, _nucleus(p)), logits.sort(descending=True).values
     probs, kept_sorted = logits.softmax(-1), ordered.softmax(-1)
     in_order = kept_sorted.cumsum(1) - kept_sorted < p
-    first = "The most probable come first."
+    first, reach = "The most probable come first.", "The nucleus has to reach p."
+
+    def less(gone):
+        return logits.masked_fill(gone, -_INF)
+
     return {
-        "the token that crosses p was left out": (
-            _cut(logits, lambda sums, _: sums <= p),
-            "The nucleus has to reach p.",
-        ),
+        "the token that crosses p was left out": (_cut(logits, lambda sums, _: sums <= p), reach),
         "the token that crosses p was left out (the first always stays)": (
             _cut(logits, lambda sums, _: _at_least_one(sums <= p)),
-            "The nucleus has to reach p.",
+            reach,
         ),
         "one token too many is in": (
             _cut(logits, lambda sums, x: _at_least_one((sums - x).roll(1, 1) < p)),
@@ -67,36 +75,34 @@ def _top_p_mistakes(logits, p):
         ),
         "right number of tokens, wrong tokens: you decided in sorted order and answered "
         "in the order of the vocabulary": (
-            logits.masked_fill(~in_order, -_INF),
+            less(~in_order),
             "`sort` also returns the ids. How does `scatter` bring the decision back?",
+        ),
+        "the decision was brought back with gather, which reads at the ids instead of writing there": (
+            logits.masked_fill(~in_order.gather(1, logits.argsort(descending=True)), -_INF),
+            "`scatter` writes place i of the sorted row to the token that stood there.",
+        ),
+        "all rows keep as many tokens as the first": (
+            _cut(logits, lambda sums, x: _nucleus(p)(sums, x)[:1].expand_as(x)),
+            "Every row has a nucleus of its own.",
+        ),
+        "removed logits became a very small number, which is not −∞": (
+            right.nan_to_num(neginf=-1e9),
+            "A removed token has probability 0 beside any logits: write -torch.inf.",
         ),
         "the result is in sorted order, not in the order of the vocabulary": (
             ordered.masked_fill(~in_order, -_INF),
             "Place i of the sorted row is not token i: `ids` of the sort says which it is.",
         ),
-        "the probabilities were added in the order of the vocabulary": (
-            logits.masked_fill(probs.cumsum(1) - probs >= p, -_INF),
-            first,
-        ),
+        "the probabilities were added in the order of the vocabulary": (less(probs.cumsum(1) - probs >= p), first),
         "the probabilities were added from the least probable upwards": (
             _cut(logits, _nucleus(p), descending=False),
             first,
         ),
-        "logits were added up, not probabilities": (
-            logits.masked_fill(
-                ~torch.zeros_like(logits, dtype=torch.bool).scatter(
-                    1, logits.argsort(descending=True), ordered.cumsum(1) - ordered < p
-                ),
-                -_INF,
-            ),
-            "Softmax first.",
-        ),
-        "that compares single probabilities with p": (
-            logits.masked_fill(probs < p, -_INF),
-            "It is their sum that has to reach p.",
-        ),
+        "logits were added up, not probabilities": (_cut_by_logits(logits, _nucleus(p)), "Softmax first."),
+        "that compares single probabilities with p": (less(probs < p), "It is their sum that has to reach p."),
         "these are the tokens that go, not those that stay": (
-            logits.masked_fill(right.isfinite(), -_INF),
+            less(right.isfinite()),
             "What is outside the nucleus becomes -inf.",
         ),
         "removed logits became 0, more probable than every negative one": (
@@ -107,6 +113,14 @@ def _top_p_mistakes(logits, p):
     }
 
 
+_NO_ROW = {
+    "out of bounds for dimension 0": (
+        "token ids were used as numbers of rows.",
+        "The decision of a row goes back into that row: scatter along axis 1.",
+    )
+}
+
+
 @exercise("Write top-p")
 def top_p_filter(answer):
     """Examine `answer(logits (B, V), p) -> (B, V)`: outside the nucleus -inf.
@@ -114,7 +128,8 @@ def top_p_filter(answer):
     After three small rows: 1,000 random rows against `keep_top_p`, then GPT-2's recorded answers.
     """
     for p in (0.7, 0.2, 0.5, 0.95):
-        got, right = call_untouched(lambda z, p=p: answer(z, p), _LOGITS), _cut(_LOGITS, _nucleus(p))
+        got = call_untouched(lambda z, p=p: answer(z, p), _LOGITS, errors=_NO_ROW)
+        right = _cut(_LOGITS, _nucleus(p))
         mistakes = _top_p_mistakes(_LOGITS, p).items()
         refuse(got, {name: wrong for name, wrong in mistakes if not wrong[0].equal(right)})
         expect_tensor(got, right, f"the result for p={p}")
@@ -181,10 +196,7 @@ def inside(answer):
                 (probs.cumsum(1) - probs).gather(1, tokens[:, None])[:, 0] < p,
                 "The most probable come first.",
             ),
-            "logits were added up, not probabilities": (
-                (logits * (probs > own)).sum(1) < p,
-                "Softmax first.",
-            ),
+            "logits were added up, not probabilities": ((logits * (probs > own)).sum(1) < p, "Softmax first."),
             "only the most probable token counts as inside": (
                 own[:, 0] == probs.amax(1),
                 "The nucleus may hold several tokens.",
@@ -262,12 +274,7 @@ def below(answer):
                 "Places in the sorted row are not tokens: `scatter` brings the mask back.",
             ),
             "logits were added up instead of probabilities": (
-                _LOGITS.masked_fill(
-                    ~torch.zeros_like(_LOGITS, dtype=torch.bool).scatter(
-                        1, _LOGITS.argsort(descending=True), _at_least_one(ordered.cumsum(1) <= p)
-                    ),
-                    -_INF,
-                ),
+                _cut_by_logits(_LOGITS, lambda sums, _: _at_least_one(sums <= p)),
                 "Softmax first.",
             ),
             "removed logits became 0, more probable than every negative one": (
@@ -288,22 +295,29 @@ def below(answer):
 def min_p_of_logits(answer):
     """Examine `answer(logits (B, V), min_p) -> (B, V)`: keep what is at least min_p times as probable as the best."""
     min_p = 0.3
-    got = call_untouched(lambda z: answer(z, min_p), _LOGITS)
+    got = call_untouched(lambda z: answer(z, min_p), _LOGITS, errors=NO_COLUMN)
     highest, probs = _LOGITS.amax(-1, keepdim=True), _LOGITS.softmax(-1)
-    right = _LOGITS.masked_fill(highest + math.log(min_p) > _LOGITS, -_INF)
+    factor = "A factor between probabilities is a difference between logits. Which one?"
+
+    def from_(threshold):
+        return _LOGITS.masked_fill(threshold > _LOGITS, -_INF)
+
+    right = from_(highest + math.log(min_p))
     refuse(
         got,
         {
-            "logits were compared with min_p × the largest logit": (
-                _LOGITS.masked_fill(min_p * highest > _LOGITS, -_INF),
-                "A factor between probabilities is a difference between logits. Which one?",
+            "logits were compared with min_p × the largest logit": (from_(min_p * highest), factor),
+            "min_p was subtracted from the largest logit": (from_(highest - min_p), factor),
+            "ln min_p was subtracted: it is negative, so the threshold lies above the largest logit": (
+                from_(highest - math.log(min_p)),
+                "ln (m · P) = ln m + ln P.",
             ),
-            "min_p was subtracted from the largest logit": (
-                _LOGITS.masked_fill(highest - min_p > _LOGITS, -_INF),
-                "A factor between probabilities is a difference between logits. Which one?",
+            "the logarithm to base 10 was taken": (
+                from_(highest + math.log10(min_p)),
+                "Softmax is made of powers of e.",
             ),
             "logits were compared with the logarithm of min_p alone": (
-                _LOGITS.masked_fill(math.log(min_p) > _LOGITS, -_INF),
+                from_(math.log(min_p)),
                 "At least min_p times as probable as what?",
             ),
             "every token with a probability of at least min_p stays: that is epsilon": (
@@ -311,13 +325,10 @@ def min_p_of_logits(answer):
                 "The threshold follows the most probable token.",
             ),
             "the largest logit of the whole batch was used": (
-                _LOGITS.masked_fill(_LOGITS.max() + math.log(min_p) > _LOGITS, -_INF),
+                from_(_LOGITS.max() + math.log(min_p)),
                 "Every row is a text of its own.",
             ),
-            "the largest logit of each column was used": (
-                _LOGITS.masked_fill(_LOGITS.amax(0) + math.log(min_p) > _LOGITS, -_INF),
-                "Which axis is V?",
-            ),
+            "the largest logit of each column was used": (from_(_LOGITS.amax(0) + math.log(min_p)), "Which axis is V?"),
             "removed logits became 0, more probable than every negative one": (
                 right.nan_to_num(neginf=0.0),
                 "Which logit belongs to probability 0?",
@@ -333,5 +344,5 @@ def min_p_of_logits(answer):
     alone = answer(_LOGITS.clone(), 1.0)
     if isinstance(alone, torch.Tensor) and alone.isinf().all(-1).any():
         raise WrongError("with min_p=1 no token is left.", hint="Does the most probable token stay? Below, or up to?")
-    expect_tensor(alone, _LOGITS.masked_fill(highest > _LOGITS, -_INF), "the result for min_p=1")
+    expect_tensor(alone, from_(highest), "the result for min_p=1")
     return "a factor between probabilities is a difference between logits: the largest + ln min_p."

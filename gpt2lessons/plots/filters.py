@@ -86,7 +86,8 @@ def plot_cumulative(distributions, *, k, p, title="", ax=None):
     ax.set(xlim=(0.9, 1.1 * len(sums)), ylabel="probability so far")
     ax.xaxis.set_major_formatter("{x:,.0f}")
     look = {"title": title, "alignment": "left", "fontsize": 10}
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, **look)
+    columns = 2 if max(map(len, distributions)) <= 45 else 1  # wider than the axes otherwise
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, **look)
     return ax
 
 
@@ -103,8 +104,8 @@ def plot_token_probs(texts, *, axes=None):
         values = numbers(probs)
         ax.bar(np.arange(1, len(values) + 1), values, width=0.8, color=COLOURS["blue"])
         ax.set(ylim=(0, 1), yticks=[0, 0.5, 1], title=name)
-    axes[-1].set_xlabel("token of the continuation")
-    axes[len(axes) // 2].set_ylabel("probability under the model")
+    axes[-1].set(xlabel="token of the continuation", xlim=(0.4, len(values) + 0.6))
+    axes[0].figure.supylabel("probability under the model", fontsize=12)
     return axes
 
 
@@ -180,9 +181,11 @@ def plot_strategies(names, measures, *, axes=None):
     """
     names = list(names)
     if axes is None:
-        size = (3.1 * len(measures) + 1.6, 0.34 * len(names) + 1.4)
+        height = 0.34 * len(names) + 1.1
+        size = (3.1 * len(measures) + 1.6, height)
         figure, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, layout="none")
-        figure.subplots_adjust(left=0.2, right=0.98, bottom=0.3, top=0.95, wspace=0.15)
+        # inches for the tick labels and the axis label below, and for a title above
+        figure.subplots_adjust(left=0.2, right=0.98, bottom=0.65 / height, top=1 - 0.4 / height, wspace=0.15)
     axes = np.atleast_1d(axes)
     places = np.arange(len(names))
     for ax, (label, values) in zip(axes, measures.items(), strict=True):

@@ -9,6 +9,7 @@ _CLASSES = {
     "NextTokenBench": "next_token_bench",
     "LoopMicroscope": "loop_microscope",
     "BeamTree": "beam_tree",
+    "CumulativeCut": "cumulative_cut",
     "SamplerBench": "sampler_bench",
     "TraceViewer": "trace_viewer",
     "StrategyComparer": "strategy_comparer",

@@ -28,7 +28,7 @@ STRATEGIES = {
 }
 PRESETS = {
     "three ways": ("greedy", "pure sampling", "top-k 50, top-p 0.85"),
-    "no luck": ("greedy", "greedy, ban 2", "beam 5"),
+    "no seed": ("greedy", "greedy, ban 2", "beam 5"),
     "filters": ("pure sampling", "top-k 50", "top-p 0.9", "min-p 0.05"),
     "one after another": (
         "pure sampling",
@@ -121,8 +121,8 @@ class StrategyComparer(Twin):
             if "num_beams" in settings:
                 new = beam_search(self.lm, ids, **how).hypotheses[0].ids[ids.shape[1] :]
             else:
-                luck = torch.Generator().manual_seed(self.seed.value)
-                written = generate(self.lm, ids, generator=luck, **how)
+                generator = torch.Generator().manual_seed(self.seed.value)
+                written = generate(self.lm, ids, generator=generator, **how)
                 new = written.new_tokens[0, : int(written.lengths[0])]
             if len(self._written) >= _REMEMBERED:
                 self._written.clear()

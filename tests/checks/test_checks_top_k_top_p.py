@@ -49,11 +49,16 @@ def share(probs, k, p):
     return p * probs.sort(descending=True).values[:k].sum().item()
 
 
+def mass_of_the_nucleus(probs, k, p):
+    best = probs.double().topk(k).values
+    return best[best.cumsum(0) - best < p * best.sum()].sum().item()
+
+
 RIGHT = {
     "by_hand": [4 / 7, torch.tensor(0.4 / 0.7)],
     "pipeline": [library],
     "floor": [net_by_loop, lambda z, p, n: TopPLogitsWarper(p, min_tokens_to_keep=n)(None, z)],
-    "equal_p": [share, lambda q, k, p: torch.tensor(p) * q.topk(k).values.sum()],
+    "equal_p": [share, mass_of_the_nucleus, lambda q, k, p: torch.tensor(p) * q.topk(k).values.sum()],
 }
 WRONG = {
     "by_hand": {
@@ -73,7 +78,10 @@ WRONG = {
         "times": (lambda z, t, k, p: top_p(top_k(z * t, k), p).softmax(-1), "multiplied"),
         "no top-k": (lambda z, t, k, p: top_p(z / t, p).softmax(-1), "top-k is missing"),
         "no top-p": (lambda z, t, k, p: top_k(z / t, k).softmax(-1), "top-p is missing"),
-        "top-p first": (lambda z, t, k, p: top_k(top_p(z / t, p), k).softmax(-1), "top-p before top-k"),
+        "top-p first": (lambda z, t, k, p: top_k(top_p(z / t, p), k).softmax(-1), "top-p came before"),
+        "twice": (lambda z, t, k, p: cool(top_p(top_k(z / t, k), p), t).softmax(-1), "twice"),
+        "softmax first": (lambda z, t, k, p: library(z.softmax(-1), t, k, p), "softmax before"),
+        "columns": (lambda z, t, k, p: top_p(top_k(z / t, k), p).softmax(0), "are nan"),
         "union": (lambda z, t, k, p: together(z / t, k, p, torch.logical_or).softmax(-1), "union"),
         "logits": (lambda z, t, k, p: top_p(top_k(z / t, k), p), "these are logits"),
         "not renormalised": (
@@ -100,6 +108,7 @@ WRONG = {
         ),
         "zeros": (lambda z, p, n: net(z, p, n).nan_to_num(neginf=0.0), "became 0"),
         "probabilities": (lambda z, p, n: net(z, p, n).softmax(-1), "are probabilities"),
+        "sum": (lambda z, p, n: top_p(z, p) + top_k(z, n), "added up"),
         "in place": (spoil(net), "changed the tensor"),
     },
     "equal_p": {
@@ -110,7 +119,11 @@ WRONG = {
         "least probable": (lambda q, k, p: p * q.topk(k, largest=False).values.sum(), "least probable"),
         "count": (lambda q, k, p: p * k / len(q), "number of tokens"),
         "losses": (lambda q, k, p: p + q.topk(k).values.sum() - 1, "independent losses"),
-        "a fixed k": (lambda q, k, p: share(q, 3, p), "the top_p for k=2"),
+        "k-th": (lambda q, k, p: p * q.topk(k).values[-1], "k-th probability"),
+        "one for each": (lambda q, k, p: p * q.topk(k).values, "for each of the k"),
+        "a fixed k": (lambda q, k, p: share(q, 3, p), "k=5, p=0.85 your top_p is too small"),
+        "one token too many": (lambda q, k, p: mass_of_the_nucleus(q, k, p) + 0.001, "is too large"),
+        "a number as text": (lambda q, k, p: "p · m", "number"),
         "in place": (spoil(share), "changed the tensor"),
     },
 }
@@ -123,7 +136,7 @@ def test_each_mistake_of_the_pipeline_gives_another_outcome():
     assert all((outcomes[a] - outcomes[b]).abs().max() > 1e-3 for a, b in pairs)
 
 
-def test_top_p_before_top_k_is_the_intersection_as_the_message_says():
+def test_top_p_before_top_k_and_one_distribution_for_both_give_the_same_as_the_message_says():
     logits = torch.randn(200, 9, generator=torch.Generator().manual_seed(0)) * 2
     for k, p in ((2, 0.8), (4, 0.6), (7, 0.95)):
         assert top_k(top_p(logits, p), k).equal(together(logits, k, p, torch.logical_and))

@@ -117,6 +117,19 @@ WRONG = {
             "right number of tokens, wrong tokens",
         ),
         "returned sorted": (sorted_nucleus, "result is in sorted order"),
+        "gathered": (
+            lambda z, p: z.masked_fill(sorted_nucleus(z, p).isinf().gather(1, z.argsort(descending=True)), -INF),
+            "with gather",
+        ),
+        "first row's": (
+            lambda z, p: top_p(z, lambda s, x: needed(p)(s, x)[:1].expand_as(x)),
+            "as many tokens as the first",
+        ),
+        "very small": (lambda z, p: top_p(z, needed(p)).nan_to_num(neginf=-1e9), "very small number"),
+        "rows for ids": (
+            lambda z, p: z.masked_fill(sorted_nucleus(z, p).isinf().scatter(0, z.argsort(), True), -INF),
+            "numbers of rows",
+        ),
         "not sorted": (
             lambda z, p: z.masked_fill((q := z.softmax(-1)).cumsum(1) - q >= p, -INF),
             "added in the order of the vocabulary",
@@ -197,6 +210,9 @@ WRONG = {
         "times": (lambda z, m: z.masked_fill(z < m * z.amax(-1, keepdim=True), -INF), "× the largest"),
         "minus": (lambda z, m: z.masked_fill(z < z.amax(-1, keepdim=True) - m, -INF), "subtracted"),
         "absolute": (lambda z, m: z.masked_fill(z < math.log(m), -INF), "logarithm of min_p alone"),
+        "minus ln": (lambda z, m: z.masked_fill(z < z.amax(-1, keepdim=True) - math.log(m), -INF), "ln min_p was"),
+        "base 10": (lambda z, m: z.masked_fill(z < z.amax(-1, keepdim=True) + math.log10(m), -INF), "base 10"),
+        "no column": (lambda z, m: z.masked_fill(z < z.amax(-1) + math.log(m), -INF), "do not fit"),
         "epsilon": (lambda z, m: z.masked_fill(z.softmax(-1) < m, -INF), "epsilon"),
         "whole batch": (lambda z, m: z.masked_fill(z < z.max() + math.log(m), -INF), "whole batch"),
         "columns": (lambda z, m: z.masked_fill(z < z.amax(0) + math.log(m), -INF), "each column"),

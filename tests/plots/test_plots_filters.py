@@ -66,6 +66,14 @@ def test_cumulative_that_never_reaches_p_is_marked_at_its_end():
     assert ax.collections[1].get_offsets()[0].tolist() == [3, 0.875]
 
 
+@pytest.mark.parametrize(("name", "columns"), [("short", 2), ("a name that is far too long " * 3, 1)])
+def test_cumulative_legend_is_no_wider_than_its_axes(name, columns):
+    ax = filters.plot_cumulative({name + "1": [0.5, 0.5], name + "2": [0.5, 0.5]}, k=1, p=0.5)
+    assert ax.get_legend()._ncols == columns
+    ax.figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().width <= ax.figure.bbox.width
+
+
 def test_probabilities_of_tokens_have_a_panel_for_each_text():
     upper, lower = filters.plot_token_probs({"a": torch.tensor([0.5, 0.25]), "b": [1, 0]})
     assert [bar.get_height() for bar in upper.patches] == [0.5, 0.25]
