@@ -26,8 +26,17 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
+    except ModuleNotFoundError as error:
+        extra = ": it comes with pip install 'gpt2lessons[grading]'" if options.run in (grade, lms, collect) else ""
+        print(f"{parser.prog} {arguments[0]}: {error}{extra}", file=sys.stderr)
+        return 2
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"{parser.prog} {arguments[0]}: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        print(f"{parser.prog} {arguments[0]}: this machine's memory is too small for it", file=sys.stderr)
         return 2
 
 
@@ -273,6 +282,8 @@ def _notebook(text):
 
 
 def _writable(text):
+    if not text:
+        raise argparse.ArgumentTypeError("its name is empty: give a folder to write to")
     path = Path(text)
     there = next(p for p in (path, *path.absolute().parents) if p.exists())
     if not there.is_dir():

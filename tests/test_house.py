@@ -42,6 +42,7 @@ MAY_IMPORT = {
     },
     "decoding.search_tree": set(),
     "decoding.beam": {
+        "decoding.settings",
         "adapters",
         "decoding.arguments",
         "decoding.processors",
@@ -82,7 +83,7 @@ MAY_IMPORT = {
         "training.validation",
     },
     "metrics": {"scoring"},
-    "tuning": {"decoding.processors", "decoding.generation", "scoring", "metrics"},
+    "tuning": {"decoding.arguments", "decoding.processors", "decoding.generation", "scoring", "metrics"},
     "plots": set(),
     "checks": {
         "bpe",
