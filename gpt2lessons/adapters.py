@@ -5,8 +5,22 @@ any function. Here, and only here, they become the same thing.
 """
 
 import contextlib
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
+
+
+class WithModel(Protocol):
+    """What has a network inside: a `LanguageModel`."""
+
+    @property
+    def model(self) -> Any:
+        """The network."""
+
+
+# what the course scores and continues text with, for type hints: see `logits_function`
+Model = WithModel | Callable[..., Any]
 
 
 def logits_function(model):

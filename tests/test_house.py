@@ -142,10 +142,17 @@ def place(name):
     return name if name in MAY_IMPORT else name.partition(".")[0]
 
 
+def is_for_hints(node):
+    """Is it `if TYPE_CHECKING:`, which never runs?"""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 def imported(path):
-    """The modules of the package that a file imports, wherever in it the import stands."""
+    """The modules of the package that a file imports, wherever in it the import stands; not what only hints name."""
+    tree = ast.parse(path.read_text("utf8"))
+    tree.body = [node for node in tree.body if not is_for_hints(node)]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf8"))):
+    for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

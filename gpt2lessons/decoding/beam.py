@@ -8,11 +8,13 @@ logits; a beam of one penalises log-probabilities, as every beam search does, so
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
-from gpt2lessons.adapters import vocabulary_size
+from gpt2lessons.adapters import Model, vocabulary_size
 from gpt2lessons.decoding.arguments import check_whole
 from gpt2lessons.decoding.processors import SETTINGS
 from gpt2lessons.decoding.search_tree import Hypothesis, SearchTree
@@ -26,38 +28,38 @@ _ALL_UP_TO = 100
 class BeamResult:
     """What a search found: `hypotheses`, prompt by prompt, best first; `trees`, one per prompt (see `search_tree`)."""
 
-    hypotheses: list
-    trees: list
+    hypotheses: list[Hypothesis]
+    trees: list[SearchTree]
 
     @property
-    def tree(self):
+    def tree(self) -> SearchTree:
         """The tree of the first prompt."""
         return self.trees[0]
 
     @property
-    def sequences(self):
+    def sequences(self) -> torch.Tensor:
         """The hypotheses' ids, without left padding, as a LongTensor (number, longest); -1 after the end."""
         return torch.nn.utils.rnn.pad_sequence([h.ids for h in self.hypotheses], batch_first=True, padding_value=-1)
 
 
 @torch.no_grad()
 def beam_search(
-    model,
-    input_ids,
+    model: Model,
+    input_ids: torch.Tensor,
     *,
-    num_beams,
-    max_new_tokens,
-    num_return_sequences=1,
-    length_penalty=1.0,
-    early_stopping=False,
-    no_repeat_ngram_size=0,
-    repetition_penalty=1.0,
-    eos_token_id=None,
-    attention_mask=None,
-    num_beam_groups=1,
-    diversity_penalty=0.0,
-    use_cache=True,
-):
+    num_beams: int,
+    max_new_tokens: int,
+    num_return_sequences: int = 1,
+    length_penalty: float = 1.0,
+    early_stopping: bool | Literal["never"] = False,
+    no_repeat_ngram_size: int = 0,
+    repetition_penalty: float = 1.0,
+    eos_token_id: int | Sequence[int] | None = None,
+    attention_mask: torch.Tensor | None = None,
+    num_beam_groups: int = 1,
+    diversity_penalty: float = 0.0,
+    use_cache: bool = True,
+) -> BeamResult:
     """Search for continuations of each prompt in `input_ids` (B, T) that have a high score; return a `BeamResult`.
 
     `model`: a `LanguageModel` or our `GPT2` (with a cache if `use_cache`), a transformers model, or any callable

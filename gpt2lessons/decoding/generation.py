@@ -5,40 +5,45 @@ nothing. A setting may be a tensor with one value per text, so that one batch ca
 """
 
 import operator
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gpt2lessons.adapters import end_token, vocabulary_size
+from gpt2lessons.adapters import Model, end_token, vocabulary_size
 from gpt2lessons.decoding import pipeline
 from gpt2lessons.decoding.arguments import check_generator, check_whole
 from gpt2lessons.decoding.settings import active_settings, with_signature
 from gpt2lessons.decoding.stepper import Stepper, check_ids_of_prompt, check_prompt, read_ends
 from gpt2lessons.decoding.trace import Generated, Step
 
+if TYPE_CHECKING:
+    from gpt2lessons.loading.models import LanguageModel
+
 
 @with_signature()
 @torch.no_grad()
 def generate(
-    model,
-    input_ids,
+    model: Model,
+    input_ids: torch.Tensor,
     *,
-    max_new_tokens,
-    do_sample=False,
-    attention_mask=None,
-    num_return_sequences=1,
-    eos_token_id=None,
-    stop=None,
-    min_new_tokens=0,
-    bad_words=None,
-    logit_bias=None,
-    penalize_prompt=True,
-    processors=(),
-    generator=None,
-    use_cache=True,
-    trace=False,
-    on_token=None,
-    **settings,
-):
+    max_new_tokens: int,
+    do_sample: bool = False,
+    attention_mask: torch.Tensor | None = None,
+    num_return_sequences: int = 1,
+    eos_token_id: int | Sequence[int] | None = None,
+    stop: Sequence[Sequence[int]] | Callable[[list[int]], bool] | None = None,
+    min_new_tokens: int = 0,
+    bad_words: Sequence[Sequence[int]] | None = None,
+    logit_bias: dict[int, float] | None = None,
+    penalize_prompt: bool = True,
+    processors: Sequence[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = (),
+    generator: torch.Generator | None = None,
+    use_cache: bool = True,
+    trace: bool = False,
+    on_token: Callable[[int, torch.Tensor], object] | None = None,
+    **settings: float | torch.Tensor | None,
+) -> Generated:
     """Continue `input_ids` (B, T) by up to `max_new_tokens` tokens; return a `Generated`.
 
     `model` is a `LanguageModel` (its own GPT-2 answers), our GPT-2, a transformers model, or any
@@ -149,15 +154,15 @@ def generate(
 
 
 def generate_text(
-    lm,
-    prompt,
+    lm: "LanguageModel",
+    prompt: str,
     *,
-    max_new_tokens=40,
-    seed=None,
-    stop=None,
-    eos_token_id="tokenizer",
-    **settings,
-):
+    max_new_tokens: int = 40,
+    seed: int | None = None,
+    stop: str | Sequence[str] | None = None,
+    eos_token_id: int | Sequence[int] | str | None = "tokenizer",
+    **settings: Any,
+) -> str | list[str]:
     """Continue the text `prompt`; return prompt and continuation, or a list of them if num_return_sequences > 1.
 
     `seed` is a whole number (default: torch's global generator). The text ends at the tokenizer's

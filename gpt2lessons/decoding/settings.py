@@ -10,11 +10,13 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
 from gpt2lessons.decoding.arguments import check_ids, check_logits, read_column, read_number
 
+_Function = TypeVar("_Function", bound=Callable)
 SETTINGS = {}  # name -> Setting; full once `processors` is imported, so take it from there
 
 _ELSEWHERE = {
@@ -154,7 +156,7 @@ def _advice(name, known):
     return f"Settings: {', '.join(known)}."
 
 
-def with_signature(*, sampling=None):
+def with_signature(*, sampling: bool | None = None) -> Callable[[_Function], _Function]:
     """Give the function below, which takes `**settings`, a signature that lists them for editors."""
 
     def sign(function):

@@ -7,8 +7,10 @@ import contextlib
 import difflib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,6 +18,9 @@ from gpt2lessons import checksums
 from gpt2lessons.checksums import ASSETS, MINI
 from gpt2lessons.loading import folder as folders
 from gpt2lessons.loading import hub
+
+if TYPE_CHECKING:
+    from gpt2lessons.gpt2 import GPT2
 
 KAGGLE_INPUT = Path("/kaggle/input")
 
@@ -29,12 +34,12 @@ class LanguageModel:
     `GPT2Tokenizer`, padding on the left; `name`; `source`: where it came from, in words.
     """
 
-    model: object
-    tokenizer: object
+    model: Any
+    tokenizer: Any
     name: str
     source: str
 
-    def encode(self, text):
+    def encode(self, text: str) -> torch.Tensor:
         """Return the token ids of `text`: LongTensor (1, T), where the model lies; `<|endoftext|>` is one token.
 
         A text longer than the context is encoded too; the model will refuse it. Raises `ValueError` for an empty text
@@ -56,7 +61,7 @@ class LanguageModel:
             ) from None
         return torch.tensor([self.tokenizer.encode(text, verbose=False)], dtype=torch.long, device=self.model.device)
 
-    def decode(self, ids):
+    def decode(self, ids: int | Sequence[int] | torch.Tensor) -> str:
         """Return the text of `ids`: one token id, a list of them, or a LongTensor (T,) or (1, T)."""
         ids = torch.as_tensor(ids, device="cpu")
         if ids.numel() == 0:
@@ -73,12 +78,12 @@ class LanguageModel:
         return self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
     @property
-    def version(self):
+    def version(self) -> str:
         """The version that a model of this course's own making names in its config.json, else ""."""
         return str(getattr(self.model.config, "model_version", ""))
 
     @property
-    def scratch(self):
+    def scratch(self) -> "GPT2":
         """Our own GPT-2 with the same weights, in the same memory; `scratch(input_ids)` gives logits (B, T, V).
 
         It follows `model`: weights that were trained, loaded, moved, cast or resized since are those that answer. Ask
@@ -97,7 +102,7 @@ class LanguageModel:
         return f"LanguageModel({self.name}, {self.model.num_parameters():,} parameters, {self.source})"
 
 
-def load(name=None):
+def load(name: str | os.PathLike | None = None) -> LanguageModel:
     """Return a `LanguageModel`, and print which it is, why, and how to get another.
 
     `name`: "gpt2-mini" (bundled), "gpt2", "gpt2-medium", "gpt2-large", "distilgpt2", a model of the Hugging Face hub as
