@@ -40,6 +40,7 @@ def cell(source, name="/tmp/ipykernel_1/2.py", **names):
     """Run `source` as a notebook's cell is run, and return what it binds."""
     lines = source.splitlines(keepends=True)
     linecache.cache[name] = (len(source), None, lines, name)
+    names = {"__name__": "__main__"} | names
     exec(compile(source, name, "exec"), names)
     return names
 

@@ -106,7 +106,13 @@ def test_the_server_finds_the_hook_by_the_name_in_the_laid_file():
 
 # what an installation lays into the environment
 
-PLACE = "etc/jupyter/jupyter_server_config.d/gpt2lessons.json"
+PLACES = (
+    "etc/jupyter/jupyter_server_config.d/gpt2lessons.json",
+    "etc/ipython/ipython_kernel_config.json",
+    "share/gpt2lessons/notebooks/00_start_here.ipynb",
+    "share/gpt2lessons/notebooks/glossary.ipynb",
+    "share/gpt2lessons/notebooks/deeper/parameters.ipynb",
+)
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +127,10 @@ def wheels(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["editable", "wheel"])
-def test_an_installation_lays_the_servers_file(wheels, kind):
+def test_an_installation_lays_what_jupyter_ipython_and_lab_look_for(wheels, kind):
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["version"]
-    assert f"gpt2lessons-{version}.data/data/{PLACE}" in wheels[kind]
+    assert {f"gpt2lessons-{version}.data/data/{place}" for place in PLACES} <= set(wheels[kind])
+    assert not any("coursework" in name and name.endswith(".ipynb") for name in wheels[kind])
 
 
 # the line below the picture
