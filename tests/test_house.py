@@ -96,6 +96,7 @@ MAY_IMPORT = {
         "scoring",
         "toy",
     },
+    "desk": set(),
     "desk.kernel": set(),
     "desk.pictures": set(),
     "desk.server": {"desk.pictures"},

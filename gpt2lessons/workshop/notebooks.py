@@ -90,8 +90,8 @@ def _environment(model, empty):
 def clean(notebook):
     """Return `notebook` without widget state, timestamps and machine details; outputs and counts stay.
 
-    Widgets leave their pictures. Help for exercises becomes read-only; kernel and language are written as JupyterLab
-    would.
+    Widgets leave their pictures. What is folded becomes read-only, so that no double click shows the source of a
+    solution; kernel and language are written as JupyterLab would.
     """
     import nbformat
     from nbstripout import strip_output
@@ -101,7 +101,7 @@ def clean(notebook):
     notebook.metadata["kernelspec"] = copy.deepcopy(KERNEL)
     notebook.metadata["language_info"] = copy.deepcopy(LANGUAGE)
     for cell in notebook.cells:
-        if HELP_ID.fullmatch(cell.get("id", "")):
+        if HELP_ID.fullmatch(cell.get("id", "")) or "".join(cell.source).startswith("<details>"):
             cell.metadata["editable"] = False
     for cell in code_cells(notebook):
         cell.outputs = _merge_streams(cell.outputs)

@@ -1,14 +1,22 @@
-"""What a learner finds again: pictures of widgets after saving, closing and a restart of the kernel.
+"""What a learner finds again: pictures after saving, closing and a restart; their answers and the next lesson.
 
 Runs like `test_lab.py`, whose JupyterLab it uses, only when asked for.
 """
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 
 import nbformat
 import pytest
 import test_lab
+from support.exercises import exercises
 
+from gpt2lessons.desk import lessons, record
 from gpt2lessons.desk import pictures as kept
 from gpt2lessons.workshop import notebooks
 
@@ -122,3 +130,105 @@ def test_without_the_hook_the_error_is_what_a_reader_meets(alone, page, lab, les
     by_palette(page, "Trust Notebook")
     page.click(TRUST)
     page.get_by_text("Error displaying widget").wait_for()
+
+
+# a lesson as it is opened
+
+DIRTY = ".lm-DockPanel-tabBar .lm-TabBar-tab.jp-mod-current.jp-mod-dirty"
+
+
+def test_a_lesson_opens_unmodified_and_its_help_stays_rendered(alone, page, lab):
+    address, folder = lab
+    path = folder / "00_start_here.ipynb"
+    before = path.read_bytes()
+    test_lab.open_lesson(page, address, path)
+    page.wait_for_timeout(3000)
+    assert page.locator(DIRTY).count() == 0
+    for text in ("Hint", "Solution"):
+        page.locator(".jp-MarkdownCell summary", has_text=text).first.dblclick()
+        page.wait_for_timeout(500)
+    raw = page.locator(".jp-MarkdownCell .cm-content:visible", has_text="<details>")
+    assert raw.count() == 0, "a double click shows the source of the help, solution included"
+    assert page.locator(DIRTY).count() == 0
+    title = page.locator(".jp-MarkdownCell .jp-RenderedMarkdown").first
+    title.dblclick()  # what the learner may edit still opens: the check above can fail
+    page.locator(".jp-MarkdownCell .cm-content:visible").first.wait_for()
+    assert path.read_bytes() == before
+
+
+# the working copy, from one day to the next
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """A function that runs `gpt2lessons lab` on one working copy and returns (process, address, the page it opens)."""
+    folder, running = tmp_path / "mine", []
+    settings = {f"JUPYTER{name}": str(tmp_path / name) for name in ("_CONFIG_DIR", "_RUNTIME_DIR")}
+    settings |= {f"JUPYTERLAB{name}": str(tmp_path / name) for name in ("_SETTINGS_DIR", "_WORKSPACES_DIR")}
+    env = {name: value for name, value in os.environ.items() if name not in record.OFF} | settings
+
+    def start():
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "gpt2lessons", "lab", "--folder", str(folder), "--", "--no-browser"]
+        command += ["--allow-root", "--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token="]
+        log = (tmp_path / "log").open("w", encoding="utf8")
+        running.append(subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT))
+        for _ in range(1000):
+            if test_lab._answers(f"http://127.0.0.1:{port}/api"):
+                return running[-1], f"http://127.0.0.1:{port}", folder
+            assert running[-1].poll() is None, (tmp_path / "log").read_text("utf8")
+            time.sleep(0.3)
+        pytest.fail("JupyterLab did not start")
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait(60)
+
+
+def answer(page, stub, solution):
+    """Type `solution` in the place of `stub`, run the cell, and return the element with its verdict."""
+    _, check = stub.rstrip().rsplit("\n", 1)
+    cell = page.locator(".jp-CodeCell", has_text=check).first
+    cell.scroll_into_view_if_needed()
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(f"{solution}\n{check}")
+    page.keyboard.press("Shift+Enter")
+    return cell.locator(".jp-OutputArea-output", has_text="✓")
+
+
+def test_two_days(page, desk):
+    """Solve a lesson, close everything, come back: answers and record are there, and the next lesson opens."""
+    process, address, folder = desk()
+    page.goto(address, wait_until="domcontentloaded")
+    page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell")
+    assert page.url.endswith("/lab/tree/00_start_here.ipynb")
+    page.wait_for_selector(".jp-StatusBar-Widget >> text=/[|] Idle/")
+    test_lab.run_all(page)
+    lesson = exercises("00_start_here")
+    for stub, solution in lesson.values():
+        answer(page, stub, solution).wait_for()
+    solved = record.read(folder / record.NAME)["solved"]
+    assert set(solved) == set(lessons.exercises("00_start_here"))
+    page.click(".jp-NotebookPanel-toolbar [data-command='docmanager:save']")
+    path = folder / "00_start_here.ipynb"
+    assert test_lab.eventually(page, lambda: "✓" in path.read_text("utf8"), seconds=60)
+    saved = json.loads(path.read_text("utf8"))
+    shown = [output for cell in notebooks.code_cells(saved) for output in cell["outputs"]]
+    assert not any(kept.WIDGET_MIME in output.get("data", {}) for output in shown)
+    assert any(map(kept.pictured, shown))
+    page.goto("about:blank")
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+
+    _, address, _ = desk()
+    page.goto(address, wait_until="domcontentloaded")
+    page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell")
+    assert test_lab.eventually(page, lambda: page.url.endswith("/lab/tree/01_architecture.ipynb"), seconds=60)
+    page.goto(f"{address}/lab/tree/00_start_here.ipynb?reset", wait_until="domcontentloaded")
+    page.wait_for_selector(".jp-OutputArea-output >> text=✓")
+    assert page.get_by_text("Error displaying widget").count() == 0
+    assert (page.abroad, page.errors) == ([], [])

@@ -108,6 +108,7 @@ def test_the_server_finds_the_hook_by_the_name_in_the_laid_file():
 
 PLACES = (
     "etc/jupyter/jupyter_server_config.d/gpt2lessons.json",
+    "share/jupyter/lab/settings/overrides.d/gpt2lessons_settings.json",
     "etc/ipython/ipython_kernel_config.json",
     "share/gpt2lessons/notebooks/00_start_here.ipynb",
     "share/gpt2lessons/notebooks/glossary.ipynb",
