@@ -18,8 +18,8 @@ WORDS = ["start", "a", "b", "c", "d", "e"]
 def sequence_score(answer):
     """Examine `answer(log_probs, length_penalty) -> float`; `log_probs` is a list, one number per new token."""
     for log_probs, penalty in [
+        ([-0.5, -1.5, -4.0], 2.0),  # first a case in which most mistakes differ
         ([-0.5, -1.5, -4.0], 1.0),
-        ([-0.5, -1.5, -4.0], 2.0),
         ([-2.0, -1.0], 0.0),
         ([-3.0], -1.0),
     ]:
@@ -43,11 +43,26 @@ def sequence_score(answer):
             (total, "length_penalty has no effect", "Divide by a power of the length."),
             (total / (length * penalty or 1), "length_penalty was multiplied with the length", "It is an exponent."),
             (total / (length + 1) ** penalty, "the length is one too large", "Count the new tokens only."),
+            (total / max(length - 1, 1) ** penalty, "the length is one too small", "The end token counts, too."),
+            ((total / length) ** penalty, "the whole mean was raised to a power", "Only the length has the exponent."),
+            (total / length ** (1 / penalty if penalty else 1), "the exponent is 1 / length_penalty", "Turn it over."),
+            (total / (penalty**length or 1), "base and exponent have changed places", "The length is the base."),
+            (
+                total + length * penalty,
+                "the length was added, not divided by",
+                "Where does the bar of the fraction go?",
+            ),
+            (
+                total / ((5 + length) / 6) ** penalty,
+                "that is another formula, ((5 + length) / 6) ** length_penalty, of a translation system",
+                "Here the length itself has the exponent.",
+            ),
             (max(log_probs) / length**penalty, "only one token was counted", "Every new token counts."),
         ]
         got, right = answer(list(log_probs), penalty), total / length**penalty
         _name_mistake(got, right, mistakes, f"for {log_probs} with length_penalty={penalty}")
-        expect_number(got, right, f"the score of {log_probs} with length_penalty={penalty}")
+        hint = "A fraction: the sum above, a power of the length below."
+        expect_number(got, right, f"the score of {log_probs} with length_penalty={penalty}", hint=hint)
     return "the sum of the log-probabilities, divided by length ** length_penalty."
 
 
@@ -106,7 +121,11 @@ def _examine_step(got, right, every, beams, table, num_beams):
         raise WrongError(f"{where}: {problem}.", hint="Which number belongs to the whole text?")
     if set(ids) == {c[0] for c in sorted(every, key=lambda c: c[1])[:num_beams]}:
         raise WrongError(f"{where}: these are the worst.", hint="Which is the better sum, -1 or -5?")
-    raise WrongError(f"{where}: {expected} should survive, but you keep {ids}.")
+    sums = dict(every)
+    lost = next(i for i in expected if i not in ids)
+    kept = next(i for i in ids if i not in expected)
+    problem = f"you keep {kept}, whose sum is {sums[kept]:.4g}, and drop {lost}, whose sum is {sums[lost]:.4g}"
+    raise WrongError(f"{where}: {problem}.", hint="Rank all continuations of all beams by their sums.")
 
 
 def _examine_totals(got, parents, right, where):
@@ -116,8 +135,11 @@ def _examine_totals(got, parents, right, where):
         if total > 0:
             problem = f"{list(ids)} has {total:.4g}; a sum of log-probabilities is never positive"
             raise WrongError(f"{where}: {problem}.", hint="The logarithms are given already.")
-        lost = math.isclose(total, expected - parents[ids[:-1]], abs_tol=1e-5)
-        hint = "Add the parent's total." if lost else "Parent's total plus the token's log-probability."
+        hint = "Parent's total plus the token's log-probability."
+        if math.isclose(total, expected - parents[ids[:-1]], abs_tol=1e-5):
+            hint = "Add the parent's total."
+        elif math.isclose(total * len(ids), expected, abs_tol=1e-5):
+            hint = "No mean yet: the score of an open text is a sum."
         raise WrongError(f"{where}: the total of {list(ids)} should be {expected:.4g}, but is {total:.4g}.", hint=hint)
 
 
@@ -168,6 +190,11 @@ _MISREAD = [  # settings of `_search`, what is wrong, hint
         "the first row of logits was read",
         "Which row speaks about the token that is not there yet?",
     ),
+    (
+        {"read": lambda z: z[:, -1].log()},
+        "the totals are sums of logarithms of logits",
+        "Logits are no probabilities. Which function makes log-probabilities of them?",
+    ),
     ({"forget": True}, "the totals of earlier steps are lost", "The list that step returns goes into the next step."),
     (
         {"first": 1},
@@ -186,6 +213,8 @@ def search(answer):
         def model(ids, toy=toy, read=read):
             if not isinstance(ids, torch.Tensor) or ids.ndim != 2:
                 raise WrongError("the model reads a tensor of ids (B, T).", hint="torch.tensor([...]) of all beams.")
+            if not ids.shape[1]:
+                raise WrongError("the model is given an empty text.", hint="The first text is the prompt.")
             read.append(ids)
             # constants that differ from text to text, so that logits are not log-probabilities
             return toy(ids) + 2.0 + ids.cumsum(1)[..., None]
@@ -205,6 +234,9 @@ def _examine_search(got, model, first_read, prompt, num_beams, length):
     if len(first_read) > 1:
         problem = f"the model is asked about {len(first_read)} copies of the prompt"
         raise WrongError(f"{where}: {problem}.", hint="Copies stay copies: start with one text and the total 0.")
+    if first_read.shape[1] < len(prompt):
+        problem = f"the model is given {first_read.shape[1]} token of a prompt of {len(prompt)}"
+        raise WrongError(f"{where}: {problem}.", hint="It reads each text as a whole.")
     right = _search(model, prompt, num_beams, length)
     sizes = {len(ids) for ids, _ in got}
     if sizes == {length} and length != len(right[0][0]):
@@ -224,8 +256,11 @@ def _examine_search(got, model, first_read, prompt, num_beams, length):
         raise WrongError(f"{where}: the right texts, but not the best first.", hint="step sorts; keep its order.")
     if [ids for ids, _ in got] == [ids for ids, _ in right]:
         problem = f"the right texts, but the best total should be {right[0][1]:.4f}, not {got[0][1]:.4f}"
-        raise WrongError(f"{where}: {problem}.", hint="Every new token adds its log-probability, once.")
-    raise WrongError(f"{where}: {right[0][0]} should be the best text, but you have {got[0][0]}.")
+        raise WrongError(
+            f"{where}: {problem}.", hint="The prompt has 0; every new token adds its log-probability, once."
+        )
+    problem = f"{right[0][0]} should be the best text, but you have {got[0][0]}"
+    raise WrongError(f"{where}: {problem}.", hint="What do you give to `step`, and what do you make of its answer?")
 
 
 def _same(got, right):

@@ -57,6 +57,10 @@ def draw(answer):
             _drawn(_PROBS.sort(descending=True).values, _U),
             "You need not sort. If you do, look up which token stands at that place.",
         ),
+        "that is a right sampler, but it adds up the sorted probabilities": (
+            (ordered := _PROBS.sort(descending=True)).indices.gather(1, _drawn(ordered.values, _U)[:, None])[:, 0],
+            "Here the order is that of the ids: token 0 first.",
+        ),
         "the words are laid out from the other end": (_drawn(_PROBS, 1 - _U), "The first sum beyond u, not 1 − u."),
         "the probabilities are added down the columns": (
             (_PROBS.cumsum(0) <= _U[:, None]).sum(-1).clamp(max=4),
@@ -80,14 +84,18 @@ def draw(answer):
             problem = f"row {row}, probabilities {_PROBS[row].tolist()} and u = {_U[row]}: token {found} is wrong."
             raise WrongError(problem, hint=_FIRST_BEYOND)
     on_edges = torch.tensor([0.25, 0.75, 0.5, 0.0, 0.125], dtype=torch.float64)
-    for row, (found, u) in enumerate(zip(_tokens(answer(_PROBS.clone(), on_edges), 5), on_edges, strict=True)):
+    at_edges = _tokens(answer(_PROBS.clone(), on_edges.clone()), 5)
+    if at_edges == _drawn(_PROBS.softmax(-1), on_edges).tolist():
+        raise WrongError("softmax was applied to probabilities.", hint="They sum to 1 as they are.")
+    for row, (found, u) in enumerate(zip(at_edges, on_edges, strict=True)):
         if found != int(_drawn(_PROBS, on_edges)[row]):
             reason = "a token of probability 0 was drawn" if _PROBS[row, found] == 0 else f"token {found} is wrong"
             raise WrongError(f"u = {u:g} is exactly the end of a stretch: {reason}.", hint="Larger, not `at least`.")
     short = torch.tensor([[0.5, 0.25, 0.2499]], dtype=torch.float64)  # as a sum may be after rounding, enlarged
     if (found := _tokens(answer(short, torch.tensor([0.99995], dtype=torch.float64)), 1)) != [2]:
         hint = "Rounding may leave the last sum below u. Draw the last token then."
-        raise WrongError(f"the sum is 0.9999 and u = 0.99995: there is no token {found[0]}.", hint=hint)
+        problem = f"the sum is 0.9999 and u = 0.99995: not the last token, 2, but {found[0]} comes out"
+        raise WrongError(f"{problem}.", hint=hint)
     generator = torch.Generator().manual_seed(0)
     many = torch.randn(1000, 50, dtype=torch.float64, generator=generator).softmax(-1)
     places = torch.rand(1000, dtype=torch.float64, generator=generator)
@@ -144,10 +152,15 @@ def temperature_per_row(answer):
                 probs / column,
                 "Temperature belongs before the softmax, where the logarithms are.",
             ),
-            "the probabilities were divided and renormalised, which changes nothing at all": (
+            "the temperature has no effect: these are the probabilities at T = 1": (
                 probs,
-                "Temperature belongs before the softmax, where the logarithms are.",
+                "What a whole row is shifted by, or its probabilities divided by, cancels.",
             ),
+            "the probabilities were raised to a power and no longer sum to 1": (
+                probs ** (1 / column),
+                "Divide each row by its sum, or start from the logits.",
+            ),
+            "these are log-probabilities": ((logits / column).log_softmax(-1), "The answer should be probabilities."),
             "the first row's temperature served for all rows": (
                 (logits / temperatures[0]).softmax(-1),
                 "Every row has its own.",
@@ -160,7 +173,7 @@ def temperature_per_row(answer):
             "these are logits still": (logits / column, "The answer should be probabilities."),
         },
     )
-    expect_tensor(got, (logits / column).softmax(-1), "the result")
+    expect_tensor(got, (logits / column).softmax(-1), "the result", hint="Which logits, divided by which temperature?")
     flat = call_untouched(answer, logits[:2], torch.tensor([1.0, 1.0]))
     expect_tensor(flat, probs[:2], "the result with two rows and temperatures of 1")
     return "every row sums to 1 and has its own temperature."

@@ -74,12 +74,15 @@ def plot_temperatures(words, probs, temperatures, *, ax=None):
     ax = new_axes(ax)
     probs, temperatures = numbers(probs), numbers(temperatures)
     for i, word in enumerate(words):
-        style = {"linestyle": _LINES[i % 4], "linewidth": 2.4}
+        style = {"linestyle": _LINES[i % 4], "linewidth": 2.4, "color": COLOURS[_SEGMENTS[i % 4]]}  # as on the line
         ax.plot(temperatures, probs[:, i], label=visible(word), **style)
     ax.axvline(1, color=COLOURS["grey"], linewidth=1)
     ax.text(1.05, 1.0, "T = 1: the model itself", color=COLOURS["grey"], fontsize=11, va="top")
-    ax.axhline(1 / len(words), color=COLOURS["grey"], linewidth=1, linestyle=":")
-    ax.set(xscale="log", xlabel="temperature (log scale)", ylabel="probability", ylim=(0, 1.03))
+    equal = 1 / len(words)
+    ax.axhline(equal, color=COLOURS["grey"], linewidth=1, linestyle=":")
+    place = temperatures[0], equal + 0.01
+    ax.text(*place, f"all equal: {equal:.3g}", color=COLOURS["grey"], fontsize=11, va="bottom")
+    ax.set(xscale="log", xlabel="temperature (log scale)", ylabel="probability", ylim=(0, 1))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.legend(title="next word")
     return ax
@@ -87,7 +90,7 @@ def plot_temperatures(words, probs, temperatures, *, ax=None):
 
 def plot_entropies(temperatures, curves, ceilings, *, ax=None):
     """Draw entropy against temperature, one curve per name in `curves`; `ceilings` {name: ln V} are its limits."""
-    ax = new_axes(ax, height=4.6)
+    ax = new_axes(ax, height=5.4)
     for i, (name, values) in enumerate(curves.items()):
         style = {"linestyle": _LINES[i % len(_LINES)], "linewidth": 2.4}
         ax.plot(numbers(temperatures), numbers(values), label=name, **style)
@@ -100,12 +103,15 @@ def plot_entropies(temperatures, curves, ceilings, *, ax=None):
     ax.text(0.95, 0.8 * highest, "T = 1: the model itself", color=COLOURS["grey"], fontsize=11, ha="right")
     ax.set(xscale="log", xlabel="temperature (log scale)", ylabel="entropy (nats)", ylim=(0, 1.15 * highest))
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.legend(loc="lower right", fontsize=11)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=11)  # no room among the curves
     return ax
 
 
 def plot_tradeoff(names, x, y, *, x_error, y_error, x_label, y_label, ax=None):
-    """Draw one point per setting in `names`, joined in order, with error bars in both directions."""
+    """Draw one point per setting in `names`, joined in order, with error bars in both directions.
+
+    `y` is a share: its axis ends at 1.
+    """
     ax = new_axes(ax, width=7, height=4.4)
     x, y = numbers(x), numbers(y)
     ax.plot(x, y, color=COLOURS["light"], linewidth=2, zorder=0)
@@ -114,6 +120,8 @@ def plot_tradeoff(names, x, y, *, x_error, y_error, x_label, y_label, ax=None):
         ax.annotate(name, (a, b), (9, 9), textcoords="offset points")
     ax.margins(0.16)
     ax.set(xlabel=x_label, ylabel=y_label)
+    ax.spines["left"].set_bounds(ax.get_ylim()[0], 1)  # room for the labels, but no share above 1
+    ax.set_yticks([tick for tick in ax.get_yticks() if ax.get_ylim()[0] <= tick <= 1])
     return ax
 
 

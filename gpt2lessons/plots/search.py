@@ -1,4 +1,7 @@
-"""The figures of beam search: the tree of what was kept and dropped, and how surprising the tokens of texts are."""
+"""The figures of beam search: the tree of what was kept and dropped, where a wider search gains and where it loses.
+
+And how surprising the tokens of texts are.
+"""
 
 import math
 
@@ -91,11 +94,50 @@ def plot_surprisals(texts):
     return fig
 
 
+def plot_gains(gains, *, ax=None):
+    """Draw how far the wider search's text is ahead, one bar per prompt, the largest gain first; return the Axes.
+
+    `gains`: nats, one per prompt; those below 0, where the wider search lost, are orange and hatched.
+    """
+    ax = new_axes(ax, height=3.6)
+    ordered = sorted((float(gain) for gain in gains), reverse=True)
+    places = range(1, len(ordered) + 1)
+    for sign, colour, hatch in ((1, "blue", ""), (-1, "orange", "////")):
+        heights = [gain if gain * sign > 0 else 0 for gain in ordered]
+        ax.bar(places, heights, width=0.8, color=COLOURS[colour], hatch=hatch, edgecolor="white", linewidth=0)
+    ax.axhline(0, color="black", linewidth=1)
+    ax.set(xlabel="prompts, in order of the gain", ylabel="gain in ln P (nats)", xlim=(0, len(ordered) + 1))
+    return ax
+
+
+def plot_dropped(tokens, followed, winner, lowest, *, ax=None):
+    """Draw the sums of a text that a beam search dropped, beside the lowest sums that it kept; return the Axes.
+
+    `tokens`: of the dropped text (str); `followed`, `winner`, `lowest`: as many numbers each (nats), the sums of this
+    text, of the search's best text, and of the worst text kept at each step. A cross marks the first step at which
+    the text lies below the kept ones.
+    """
+    ax = new_axes(ax, width=11, height=4.8)
+    followed, winner, lowest = ([float(x) for x in sums] for sums in (followed, winner, lowest))
+    steps = range(1, len(tokens) + 1)
+    ax.plot(steps, winner, color=COLOURS["blue"], marker="o", label="the best text of the search")
+    ax.plot(steps, followed, color=COLOURS["orange"], marker="s", linestyle="-.", label="the text that was dropped")
+    ax.plot(steps, lowest, color=COLOURS["grey"], linestyle="--", label="the lowest sum that was kept")
+    below = [i for i, (a, b) in enumerate(zip(followed, lowest, strict=True)) if a < b - 1e-6]  # a tie is kept
+    if below:
+        place = steps[below[0]], followed[below[0]]
+        ax.plot(*place, marker="X", color=COLOURS["red"], markersize=14, linestyle="none", label="dropped here")
+    ax.set_xticks(steps, [_short(visible(token), 12) for token in tokens], rotation=45, ha="right")
+    ax.set(xlabel="new tokens of the text that was dropped", ylabel="Σ, the sum so far (nats)")
+    ax.legend(loc="lower left")
+    return ax
+
+
 def _box(ax, x, y, text, colour, line, *, bold):
     frame = {"boxstyle": "round,pad=0.28", "facecolor": "white", "edgecolor": colour, "linestyle": line}
     frame["linewidth"] = 2.6 if bold else 1.2
     weight = "bold" if bold else "normal"
-    ax.text(x, y, text, ha="center", va="center", fontsize=9.5, fontweight=weight, bbox=frame, zorder=2)
+    ax.text(x, y, text, ha="center", va="center", fontsize=10.5, fontweight=weight, bbox=frame, zorder=2)
 
 
 def _short(text, limit):

@@ -32,10 +32,10 @@ class SamplerBench(Twin):
     """Move temperature, top-k, top-p, min-p and typical-p, put them in another order, and see the next token and text.
 
     `stages` are the names of the stages to show, first applied first; `settings` {stage: value} where they start
-    (the others start switched off). The same luck serves all settings: the text changes only where they change it.
+    (the others start switched off). One seed serves all settings: the text changes only where they change it.
     """
 
-    def __init__(self, lm, prompt="Once upon a time", *, stages=tuple(_STAGES), settings=None, new_tokens=16, luck=0):
+    def __init__(self, lm, prompt="Once upon a time", *, stages=tuple(_STAGES), settings=None, new_tokens=16, seed=0):
         unknown = [name for name in [*stages, *(settings or {})] if name not in _STAGES]
         if unknown or len(set(stages)) < len(stages) or not stages:
             raise ValueError(f"stages must be different names out of {', '.join(_STAGES)}, not {unknown or stages}")
@@ -43,13 +43,13 @@ class SamplerBench(Twin):
         self._cache = lm.scratch.new_cache(1, lm.model.config.n_positions)
         self._cached, self._known, self._drawn = (), {}, (None, None)
         self.prompt = ipywidgets.Text(prompt, description="prompt", continuous_update=False, **_WIDE)
-        self.luck = ipywidgets.IntSlider(luck, 0, 99, description="luck", **_WIDE)
+        self.seed = ipywidgets.IntSlider(seed, 0, 99, description="seed", **_WIDE)
         self.controls, self.earlier, self.later, self._rows = {}, {}, {}, {}
         for name in stages:
             self._add(name, (settings or {}).get(name, SETTINGS[name].neutral), len(stages) > 1)
         self._number()
-        watch = [self.prompt, self.luck, *self.controls.values()]
-        super().__init__([self.prompt, self.luck, ipywidgets.VBox([*self._rows.values()])], watch=watch)
+        watch = [self.prompt, self.seed, *self.controls.values()]
+        super().__init__([self.prompt, self.seed, ipywidgets.VBox([*self._rows.values()])], watch=watch)
 
     def _add(self, name, value, several):
         kind = ipywidgets.SelectionSlider if name == "top_k" else ipywidgets.FloatSlider
@@ -143,18 +143,18 @@ class SamplerBench(Twin):
         return tuple(ids[0].tolist())
 
     def _new_ids(self):
-        ids, new, noise = self._ids(), [], self._noise(self.luck.value)
+        ids, new, noise = self._ids(), [], self._noise(self.seed.value)
         while len(new) < self.new_tokens and self.lm.tokenizer.eos_token_id not in new:
             logits = self.process(self._walk((*ids, *new)))[-1][1][0]
             new.append(int((logits.log_softmax(-1) + noise[len(new)].to(logits.device)).argmax()))
         return new
 
-    def _noise(self, luck):
-        if self._drawn[0] != luck:
+    def _noise(self, seed):
+        if self._drawn[0] != seed:
             rows, columns = self.new_tokens, self.lm.model.config.vocab_size
-            generator = torch.Generator("cpu").manual_seed(luck)
+            generator = torch.Generator("cpu").manual_seed(seed)
             uniform = torch.rand(rows, columns, dtype=torch.double, generator=generator, device="cpu")
-            self._drawn = (luck, -(-uniform.clamp(min=1e-300).log()).log())
+            self._drawn = (seed, -(-uniform.clamp(min=1e-300).log()).log())
         return self._drawn[1]
 
     def _walk(self, ids):

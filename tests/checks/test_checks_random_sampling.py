@@ -53,6 +53,11 @@ def from_the_end(probs, u):
     return counted(probs, 1 - u)
 
 
+def in_sorted_order(probs, u):
+    values, order = probs.sort(descending=True)
+    return order.gather(1, counted(values, u).clamp(max=probs.shape[1] - 1)[:, None])[:, 0]
+
+
 WRONG = {
     "draw": {
         "greedy": (lambda p, u: p.argmax(-1), "u plays no part"),
@@ -70,7 +75,9 @@ WRONG = {
         "another": (lambda p, u: counted(p, u).roll(1), "row 0, probabilities"),
         "multinomial": (lambda p, u: torch.multinomial(p, 1)[:, 0], "for the same u"),
         "at least": (lambda p, u: torch.searchsorted(p.cumsum(-1), u[:, None])[:, 0], "end of a stretch"),
-        "no clamp": (counted, "there is no token 3"),
+        "no clamp": (counted, "not the last token, 2, but 3"),
+        "sorted order": (in_sorted_order, "right sampler, but"),
+        "softmax of probabilities": (lambda p, u: counted(p.softmax(-1), u), "softmax was applied"),
         "five tokens": (lambda p, u: counted(p[:, :5], u).clamp(max=min(p.shape[1], 5) - 1), "of 1,000 random rows"),
         "probability": (lambda p, u: p.gather(1, counted(p, u)[:, None])[:, 0], "whole numbers"),
         "column": (lambda p, u: counted(p, u)[:, None], "one token per row"),
@@ -83,8 +90,11 @@ WRONG = {
         "after softmax": (lambda z, t: z.softmax(-1) / t[:, None], "no longer sum to 1"),
         "after, renormalised": (
             lambda z, t: (p := z.softmax(-1) / t[:, None]) / p.sum(-1, keepdim=True),
-            "nothing at all",
+            "has no effect",
         ),
+        "power only": (lambda z, t: z.softmax(-1) ** (1 / t[:, None]), "raised to a power"),
+        "logarithms": (lambda z, t: (z / t[:, None]).log_softmax(-1), "log-probabilities"),
+        "squared": (lambda z, t: (z / t[:, None] ** 2).softmax(-1), "the result at"),
         "first for all": (lambda z, t: (z / t[0]).softmax(-1), "first row's"),
         "mean": (lambda z, t: (z / t.mean()).softmax(-1), "mean temperature"),
         "twice": (lambda z, t: (z.softmax(-1) / t[:, None]).softmax(-1), "twice"),

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgba
 
 from gpt2lessons.plots import sampling
 
@@ -35,7 +36,7 @@ def draw_all():
         "tradeoff": sampling.plot_tradeoff(
             ["a", "b", "c"],
             [1, 2, 3],
-            [3, 2, 1],
+            [0.95, 0.5, 0.2],
             x_error=ranks["error"],
             y_error=ranks["error"],
             x_label="x",
@@ -99,6 +100,19 @@ def test_lines_differ_in_style_not_only_in_colour():
     for name, count in (("temperatures", 4), ("ranked", 2)):
         styles = [line.get_linestyle() for line in axes[name].lines[:count]]
         assert len(set(styles)) == count
+
+
+def test_a_word_has_one_colour_on_the_line_and_over_the_temperatures():
+    axes = draw_all()
+    segments = [bar.get_facecolor() for bar in axes["number line"].patches[:4]]
+    assert [to_rgba(line.get_color()) for line in axes["temperatures"].lines[:4]] == segments
+
+
+def test_no_tick_of_the_tradeoff_is_a_share_above_1():
+    ax = draw_all()["tradeoff"]
+    assert max(ax.get_yticks()) <= 1
+    assert ax.spines["left"].get_bounds()[1] == 1
+    assert ax.get_ylim()[1] > 1.0  # a label has its room all the same
 
 
 def test_entropies_draw_five_curves_apart_and_name_their_limit():

@@ -83,3 +83,24 @@ def test_surprisals_one_panel_per_text_on_one_scale_with_its_mean_and_tokens():
     ]
     assert len({ax.patches[0].get_facecolor() for ax in fig.axes}) == 2
     assert fig.axes[0].get_ylim()[1] > 3.0
+
+
+def test_gains_are_ordered_and_losses_look_different():
+    ax = plots.plot_gains([0.5, -1.0, 3.0, 0.0])
+    wins, losses = ([bar.get_height() for bar in bars] for bars in ax.containers)
+    assert wins == [3.0, 0.5, 0, 0]
+    assert losses == [0, 0, 0, -1.0]
+    looks = [(bars[0].get_hatch(), bars[0].get_facecolor()) for bars in ax.containers]
+    assert looks[0][0] != looks[1][0]
+    assert looks[0][1] != looks[1][1]
+    assert "nats" in ax.get_ylabel()
+
+
+@pytest.mark.parametrize(("followed", "step"), [([-1.0, -4.0, -4.5], 2), ([-3.5, -4.0, -4.5], 1), ([-1, -2, -3], None)])
+def test_the_cross_stands_where_the_text_first_lies_below_the_kept_ones(followed, step):
+    ax = plots.plot_dropped([" a", "b", "\n"], followed, [-1.0, -2.5, -5.0], [-3.0, -3.5, -6.0])
+    crosses = [line for line in ax.lines if line.get_label() == "dropped here"]
+    assert [list(line.get_xdata()) for line in crosses] == ([[step]] if step else [])
+    assert list(ax.lines[1].get_ydata()) == followed
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == [plots.visible(token) for token in (" a", "b", "\n")]
+    assert "nats" in ax.get_ylabel()

@@ -99,26 +99,26 @@ def test_greedy_is_the_limit(mini, bench):
 
 
 def test_text_follows_the_law_of_the_settings(mini):
-    """Over many lucks the first token is distributed as the table says (chi-square, 5 classes, p > 0.001)."""
+    """Over many seeds the first token is distributed as the table says (chi-square, 5 classes, p > 0.001)."""
     bench = SamplerBench(mini, "Once upon a time", new_tokens=1, settings={"temperature": 0.7, "top_k": 5})
     probs = after(bench)[0].softmax(-1)
     ids, counts = probs.topk(5).indices, torch.zeros(5)
     logits = after(bench)[0].log_softmax(-1)
-    for luck in range(600):
-        counts[(ids == (logits + bench._noise(luck)[0]).argmax()).nonzero()[0, 0]] += 1
+    for seed in range(600):
+        counts[(ids == (logits + bench._noise(seed)[0]).argmax()).nonzero()[0, 0]] += 1
     expected = 600 * probs[ids]
     assert ((counts - expected) ** 2 / expected).sum() < 18.47
     wrong = 600 * after(SamplerBench(mini, "Once upon a time", settings={"top_k": 5}))[0].softmax(-1)[ids]
     assert ((counts - wrong) ** 2 / wrong).sum() > 18.47
 
 
-def test_same_luck_same_text_and_other_luck_other_text(mini, bench):
+def test_same_seed_same_text_and_other_seed_other_text(mini, bench):
     again = SamplerBench(mini, "Once upon a time", new_tokens=6)
     assert again.text() == bench.text()
     first = bench.text()
-    bench.luck.value = 1
+    bench.seed.value = 1
     assert bench.text() != first
-    bench.luck.value = 0
+    bench.seed.value = 0
     assert bench.text() == first
 
 
@@ -135,8 +135,8 @@ def test_what_is_remembered_changes_nothing(mini, bench):
 
 def test_memory_is_bounded(bench, monkeypatch):
     monkeypatch.setattr("gpt2lessons.widgets.sampler_bench._REMEMBERED", 10)
-    for luck in range(1, 8):
-        bench.luck.value = luck
+    for seed in range(1, 8):
+        bench.seed.value = seed
     assert len(bench._known) <= 10
 
 
