@@ -48,6 +48,9 @@ def _parser(arguments):
     for run in COMMANDS:
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
+        if run is lab:
+            command.add_argument("--folder", type=Path, help="where your copy of the lessons is (default: my_lessons)")
+            command.add_argument("more", nargs="*", help="behind --: options for JupyterLab, such as --no-browser")
         if run in (grade, lms, collect):
             _add_grading(command, run)
         if run is execute:
@@ -87,6 +90,13 @@ def _parser(arguments):
         if run in (site, kaggle, train):
             command.add_argument("--out", type=_writable, required=True, help="the folder to write to")
     return parser
+
+
+def lab(options):
+    """Open JupyterLab on your own copy of the lessons, at the next one that is not finished."""
+    from gpt2lessons.desk import lab as desk
+
+    return desk.run(options.folder, options.more)
 
 
 def execute(options):
@@ -314,7 +324,7 @@ def _lessons():
     return found
 
 
-COMMANDS = (execute, index, bench, doctor, site, kaggle, train, heldout, grade, lms, collect)
+COMMANDS = (lab, execute, index, bench, doctor, site, kaggle, train, heldout, grade, lms, collect)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from gpt2lessons import __main__
 from gpt2lessons.workshop import kaggle, notebooks
 
 ROOT = Path(__file__).parent.parent
-NAMES = ["execute", "index", "bench", "doctor", "site", "kaggle", "train", "heldout", "grade", "lms", "collect"]
+NAMES = ["lab", "execute", "index", "bench", "doctor", "site", "kaggle", "train", "heldout", "grade", "lms", "collect"]
 
 
 def answer(arguments, capsys):
@@ -46,7 +46,9 @@ def test_the_installed_command_is_this_one():
     assert project["project"]["version"] == gl.__version__
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("trian", "train"), ("exceute", "execute"), ("held-out", "heldout")])
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("lap", "lab"), ("trian", "train"), ("exceute", "execute"), ("held-out", "heldout")]
+)
 def test_a_mistyped_command_gets_a_suggestion(typed, meant, capsys):
     code, _, err = answer([typed, "--out", "x"], capsys)
     assert code == 2
@@ -56,7 +58,7 @@ def test_a_mistyped_command_gets_a_suggestion(typed, meant, capsys):
 def test_a_command_that_is_like_no_other_gets_the_list(capsys):
     code, _, err = answer(["zzz"], capsys)
     assert code == 2
-    assert "there is no command 'zzz'. The commands: execute, index" in err
+    assert "there is no command 'zzz'. The commands: lab, execute, index" in err
 
 
 @pytest.fixture(scope="module")

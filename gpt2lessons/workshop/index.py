@@ -8,6 +8,7 @@ import base64
 import json
 import re
 
+from gpt2lessons.desk import lessons
 from gpt2lessons.workshop import glossary, launch, notebooks
 from gpt2lessons.workshop.notebooks import ROOT
 
@@ -26,11 +27,11 @@ def cells(path):
 def question_and_minutes(path):
     """Return the question that a lesson answers (its title) and the minutes it takes, as its first cell says."""
     opening = "".join(cells(path)[0]["source"])
-    title = re.match(r"# (?:\d+ *[·:.–-] *)?(.+)", opening)
+    title = lessons.title(cells(path))
     minutes = re.search(r"(\d+) minutes", opening)
     if not title or not minutes:
         raise ValueError(f"the first cell of {path.name} must have a title and say how many minutes the lesson takes")
-    return title[1].strip(), int(minutes[1])
+    return title, int(minutes[1])
 
 
 def readme():
