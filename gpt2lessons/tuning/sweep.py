@@ -25,7 +25,11 @@ def perplexity(tokens, log_probs):
 
 
 def distinct_2(tokens, log_probs):
-    """Share of different pairs among the continuation's neighbouring `tokens` (N,): 1 says nothing twice."""
+    """Share of different pairs among the continuation's neighbouring `tokens` (N,): 1 says nothing twice.
+
+    Li et al. 2016, of one text and of tokens; the metric `distinct_n` of `gpt2lessons.metrics` counts words unless it
+    is given a tokenizer, and can count over a set of texts, as the paper does.
+    """
     pairs = list(itertools.pairwise(tokens))
     return len(set(pairs)) / len(pairs) if pairs else 1.0
 
@@ -34,6 +38,8 @@ def repetition(tokens, log_probs):
     """Is the token at each place one of the 32 before it? The share of `tokens` (N,) for which it is.
 
     Welleck et al. 2020, "Neural text generation with unlikelihood training", section 4 (rep/l with l = 32).
+    It counts tokens of every text; the metric `repetition` of `gpt2lessons.metrics` is Holtzman's, the share of texts
+    that end in a loop.
     """
     return sum(token in tokens[max(0, i - 32) : i] for i, token in enumerate(tokens)) / len(tokens)
 
