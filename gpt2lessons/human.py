@@ -3,6 +3,8 @@
 64 paragraphs, eight from each of eight books by eight authors, all in the public domain.
 gpt2-mini has read nothing by these authors: the books are its clean held-out texts.
 So train on neither the paragraphs nor the books, or the comparison is spoilt.
+
+And one story that three translators put into English, verse by verse: several right answers.
 """
 
 import json
@@ -44,3 +46,15 @@ def passages(part=None):
     entries = json.loads((FOLDER / "passages.json").read_text("utf8"))
     found = (Passage(**{"part": entry.pop("split")} | entry) for entry in entries)
     return tuple(passage for passage in found if part in (None, passage.part))
+
+
+def translations():
+    """Return the book of Jonah, verse by verse, in three English translations: {name: 48 verses}.
+
+    The names say whose translation it is and of which year; verse i of one is verse i of the others.
+    The American Standard Version of 1901 is a revision of the King James Version, so they are close.
+    Robert Young translated anew, word for word where he could. All are in the public domain.
+    """
+    checksums.demand(FOLDER, "the translations are")
+    entries = json.loads((FOLDER / "jonah.json").read_text("utf8"))["translations"]
+    return {f"{entry['name']} ({entry['year']})": tuple(entry["verses"]) for entry in entries}

@@ -74,3 +74,22 @@ def test_no_run_of_gpt2_mini_trained_on_these_authors():
     for p in PASSAGES:
         surname = p.author.split()[-1]
         assert not any(f"{surname})" in part for part in trained), p.author
+
+
+def test_three_translations_go_verse_by_verse():
+    found = human.translations()
+    assert list(found) == ["King James Version (1769)", "American Standard Version (1901)", "Robert Young (1898)"]
+    for verses in found.values():
+        assert len(verses) == len(set(verses)) == 48
+        assert verses[0].endswith(("saying,", "saying:"))
+        assert "gourd" in verses[42], "4:6, the plant that God prepared"
+        assert all(text.isascii() and not set(text) & set("[]`") for text in verses)
+
+
+def test_a_changed_translation_is_noticed(tmp_path, monkeypatch):
+    shutil.copytree(human.FOLDER, tmp_path / "human")
+    monkeypatch.setattr(human, "FOLDER", tmp_path / "human")
+    path = tmp_path / "human" / "jonah.json"
+    path.write_text(path.read_text("utf8").replace("Nineveh", "Babylon", 1), "utf8")
+    with pytest.raises(ValueError, match=r"the translations are not as it should be: jonah.json is damaged"):
+        human.translations()

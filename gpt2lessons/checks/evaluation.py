@@ -1,93 +1,64 @@
-"""Checks of lesson 11: perplexity from logits, of several continuations, clipped precision, BLEU, the leak."""
+"""Checks of lesson 11: ROUGE-N, clipped precision, the leak, distinct-n over a set, Cohen's kappa."""
 
-import math
 from collections import Counter
 
-import torch
+from gpt2lessons.checks.frame import WrongError, exercise, expect_number, refuse
+from gpt2lessons.metrics.agreement import cohen_kappa
 
-from gpt2lessons.checks.frame import WrongError, call_untouched, exercise, expect_number, refuse
-
-_SHIFT = "The logits at position t say what the model expects at position t + 1. Which position scores token 0?"
-
-
-@exercise("Perplexity from logits")
-def perplexity_from_logits(answer):
-    """Examine `answer(logits (T, V), input_ids (T,)) -> perplexity` of one text, the first token unscored."""
-    logits = torch.randn(6, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2
-    ids = torch.tensor([3, 0, 0, 4, 2, 1])
-    got = call_untouched(lambda x: answer(x, ids.clone()), logits)
-    log_probs = logits.log_softmax(-1)
-    here = log_probs[torch.arange(6), ids]  # what each position says about its own token
-    right = log_probs[torch.arange(5), ids[1:]]
-    back = log_probs[torch.arange(1, 6), ids[:-1]]
-    raw = logits[torch.arange(5), ids[1:]]
-    mistakes = {
-        "the labels are not shifted: every token is scored by the logits at its own place": (
-            (-here.mean()).exp(),
-            _SHIFT,
-        ),
-        "not shifted, with the first token left out": ((-here[1:].mean()).exp(), _SHIFT),
-        "shifted the wrong way: tokens are scored by the logits that come after them": ((-back.mean()).exp(), _SHIFT),
-        "this is the mean surprisal in nats, not yet the perplexity": (-right.mean(), "One function is missing."),
-        "this is 1 / perplexity": (right.mean().exp(), "Surprisal is −log p: mind the sign."),
-        "surprisal in nats was raised as a power of 2": (2 ** (-right.mean()), "Logarithm and power share their base."),
-        "the surprisals were added up, but not divided by their number": ((-right.sum()).exp(), "Mean, then exp."),
-        "the sum was divided by the number of tokens, but one of them was not scored": (
-            (-right.sum() / 6).exp(),
-            "How many tokens had something before them?",
-        ),
-        "the mean was taken of 1/p, not of the surprisal": ((-right).exp().mean(), "Mean first, exp last."),
-        "logits were taken for log-probabilities": ((-raw.mean()).exp(), "What makes probabilities of logits?"),
-    }
-    refuse(got, mistakes)
-    expect_number(got, (-right.mean()).exp().item(), "the perplexity")
-    even = answer(torch.zeros(4, 7, dtype=torch.float64), torch.tensor([0, 1, 2, 6]))
-    expect_number(even, 7.0, "the perplexity of a model that finds seven tokens equally probable")
-    return "a model that wavers between seven equally probable tokens has perplexity 7."
+_SETS = "Counter, not set: an n-gram that stands twice in both texts counts twice."
 
 
-@exercise("Score the continuations, all of them together")
-def continuation_perplexity(answer):
-    """Examine `answer(log_probs, prompt_lengths) -> perplexity` pooled over texts, prompts not scored.
-
-    `log_probs[i]` (T - 1,) are those of tokens 1 … T-1 of text i; its first `prompt_lengths[i]` tokens are prompt.
-    """
-    rows = [
-        torch.tensor([-0.5, -4.0, -1.0, -2.0, -0.25, -1.5]),
-        torch.tensor([-3.0, -0.125, -5.0]),
-        torch.tensor([-1.0, -2.5, -0.75, -3.5, -2.0]),
-    ]
-    prompts = [3, 1, 4]
-    got = answer([row.clone() for row in rows], list(prompts))
-    scored = [row[n - 1 :] for row, n in zip(rows, prompts, strict=True)]
-    late = [row[n:] for row, n in zip(rows, prompts, strict=True)]
-    each = [(-s.mean()).exp() for s in scored]
-    mistakes = {
-        "the prompts are scored too": ((-torch.cat(rows).mean()).exp(), "Which entries of log_probs belong to it?"),
-        "only the prompts are scored": (
-            (-torch.cat([row[: n - 1] for row, n in zip(rows, prompts, strict=True)]).mean()).exp(),
-            "Keep what comes after the prompt.",
-        ),
-        "the first token of each continuation is missing": (
-            (-torch.cat(late).mean()).exp(),
-            "log_probs[0] belongs to token 1, because token 0 is not scored. Where does token number n stand?",
-        ),
-        "this is the mean of the texts' perplexities: one odd text can dominate it": (
-            sum(each) / 3,
-            "Collect all tokens first: one mean, one exp.",
-        ),
-        "every text counts the same, however short it is": (
-            (-sum(s.mean() for s in scored) / 3).exp(),
-            "Collect all tokens first: one mean, one exp.",
-        ),
-        "only the last text is scored": (each[-1], "All texts count."),
-        "only the first text is scored": (each[0], "All texts count. Does the return stand inside the loop?"),
-        "this is the mean surprisal, not yet the perplexity": (-torch.cat(scored).mean(), "One function is missing."),
-        "this is 1 / perplexity": (torch.cat(scored).mean().exp(), "Surprisal is −log p: mind the sign."),
-    }
-    refuse(got, mistakes)
-    expect_number(got, (-torch.cat(scored).mean()).exp().item(), "the perplexity of the three continuations")
-    return "exp of one mean over all continuation tokens; the prompts are read, but not scored."
+@exercise("Write ROUGE-N")
+def rouge_n(answer):
+    """Examine `answer(candidate, reference, n) -> F1` of two lists of words, each n-gram used once."""
+    # every mistake gives another number here, for n = 1 and n = 2
+    telling = ("on mat mat on the a on the a", "the on the on mat the on the the the a ran")
+    for (one, other), n in ((telling, 1), (telling, 2), (("a b c", "a b d e"), 2)):
+        candidate, reference = one.split(), other.split()
+        got = answer(list(candidate), list(reference), n)
+        mine, theirs = _ngrams(candidate, n), _ngrams(reference, n)
+        shared, sizes = (mine & theirs).total(), (mine.total(), theirs.total())
+        loose = sum(c for g, c in mine.items() if g in theirs)
+        kinds = len(set(mine) & set(theirs))
+        singles = (_ngrams(candidate, 1) & _ngrams(reference, 1)).total()
+        truth = _f1(shared, *sizes)
+        which = "F1 is the harmonic mean of both: 2·P·R / (P + R)."
+        mistakes = {
+            "this is precision": (shared / sizes[0], which),
+            "this is recall": (shared / sizes[1], which),
+            "precision and recall were averaged arithmetically": (
+                (shared / sizes[0] + shared / sizes[1]) / 2,
+                which,
+            ),
+            "the 2 of F1 is missing": (truth / 2, which),
+            "the counts are not clipped: an n-gram that the candidate repeats counts every time": (
+                _f1(loose, *sizes),
+                "Each n-gram of the reference is used once: take the smaller of the two counts.",
+            ),
+            "every shared n-gram counts once, however often it occurs": (
+                _f1(kinds, len(mine), len(theirs)),
+                _SETS,
+            ),
+            "shared n-grams were taken as a set, all n-grams as they are": (_f1(kinds, *sizes), _SETS),
+            "it was divided by numbers of words, not of n-grams": (
+                _f1(shared, len(candidate), len(reference)),
+                "How many n-grams does a text of so many words have?",
+            ),
+            "n is ignored: these are single words": (
+                _f1(singles, len(candidate), len(reference)),
+                "A bigram is two neighbouring words.",
+            ),
+            "this is the number of shared n-grams": (shared, "Divide it twice, then join."),
+        }
+        refuse(got, {k: v for k, v in mistakes.items() if abs(v[0] - truth) > 1e-9})
+        expect_number(got, truth, f"ROUGE-{n} of {one!r} against {other!r}")
+    nothing = answer(["a", "b"], ["c", "d"], 1)
+    if nothing != 0:
+        raise WrongError(
+            f"two texts without a common word have ROUGE-1 = 0, not {nothing!r}.",
+            hint="Precision and recall are both 0 there: do not divide by their sum.",
+        )
+    return "precision and recall share their numerator; F1 is high only where both are."
 
 
 @exercise("Clipped precision")
@@ -140,53 +111,6 @@ def clipped_precision(answer):
     return "shared n-grams, each used once, divided by the candidate's."
 
 
-@exercise("BLEU by hand")
-def bleu(answer):
-    """Examine `answer(candidate, reference) -> score` from 0 to 100 of two lists of words, without smoothing."""
-    target = "the small boat came home at dusk and the old man slept"
-    for text in (f"{target} in the boat at home", "the boat came home at dusk and the the man"):
-        candidate, reference = text.split(), target.split()
-        got = answer(list(candidate), list(reference))
-        c, r = len(candidate), len(reference)
-        counts = [(_ngrams(candidate, n), _ngrams(reference, n)) for n in (1, 2, 3, 4)]
-        p = [(mine & theirs).total() / mine.total() for mine, theirs in counts]
-        loose = [sum(k for g, k in mine.items() if g in theirs) / mine.total() for mine, theirs in counts]
-        geometric, penalty = math.prod(p) ** 0.25, min(1.0, math.exp(1 - r / c))
-        truth = 100 * penalty * geometric
-        mistakes = {
-            "the brevity penalty is missing": (100 * geometric, "The candidate is shorter than the reference."),
-            "the brevity penalty rewards here: it must never exceed 1": (
-                100 * math.exp(1 - r / c) * geometric,
-                "A candidate that is long enough is not penalised, and not rewarded.",
-            ),
-            "the penalty compares the lengths the wrong way round": (
-                100 * min(1.0, math.exp(1 - c / r)) * geometric,
-                "Short candidates are to be penalised.",
-            ),
-            "the penalty is the ratio of the lengths, without the exponential": (
-                100 * min(1.0, c / r) * geometric,
-                "exp(1 − r/c) for a candidate of c words and a reference of r.",
-            ),
-            "the precisions were averaged arithmetically": (
-                100 * penalty * sum(p) / 4,
-                "BLEU takes the geometric mean: the fourth root of the product.",
-            ),
-            "the precisions were multiplied, but no root was taken": (100 * penalty * math.prod(p), "Fourth root."),
-            "the precisions are not clipped": (
-                100 * penalty * math.prod(loose) ** 0.25,
-                "The candidate repeats a word more often than the reference has it.",
-            ),
-            "the scale is 0 to 1": (penalty * geometric, "sacrebleu's runs from 0 to 100."),
-            "only single words and pairs are counted": (100 * penalty * (p[0] * p[1]) ** 0.5, "n runs from 1 to 4."),
-        }
-        refuse(got, {k: v for k, v in mistakes.items() if abs(v[0] - truth) > 1e-6})
-        expect_number(got, truth, f"the BLEU of a candidate of {c} words against a reference of {r}")
-    zero = answer(list("abcde"), list("vwxyz"))
-    if zero != 0:
-        raise WrongError(f"two texts without a common word score 0, not {zero!r}.", hint="A product with a 0 in it.")
-    return "clipped precisions, geometric mean, brevity penalty."
-
-
 @exercise("The leak")
 def words_written(answer):
     """Examine `answer(reference_words, rouge1) -> number`: how many words the model wrote after the reference."""
@@ -215,5 +139,100 @@ def words_written(answer):
     return "the score depends on two lengths and on nothing that was written."
 
 
+@exercise("Distinct-n of a set")
+def distinct_n(answer):
+    """Examine `answer(texts, n) -> share` of different n-grams among all of a list of lists of words."""
+    sets = ([["a", "b", "a", "b", "a", "b"], ["a", "b", "c", "d"], ["e", "f"]], [["x", "y", "z"]] * 4)
+    for texts, n in ((sets[0], 1), (sets[0], 2), (sets[1], 1), (sets[1], 2)):
+        got = answer([list(words) for words in texts], n)
+        counts = [_ngrams(words, n) for words in texts]
+        pooled = sum(counts, Counter())
+        joined = _ngrams([word for words in texts for word in words], n)
+        single = sum((_ngrams(words, 1) for words in texts), Counter())
+        truth = len(pooled) / pooled.total()
+        which = "Count all texts together first: one set of n-grams, one total."
+        mistakes = {
+            "this is the mean over texts: it cannot see that two texts are the same": (
+                sum(len(c) / c.total() for c in counts) / len(counts),
+                which,
+            ),
+            "different n-grams were counted text by text, then added": (
+                sum(map(len, counts)) / pooled.total(),
+                which,
+            ),
+            "the texts were joined: n-grams lead from the end of one into the next": (
+                len(joined) / joined.total(),
+                "Make the n-grams of each text by itself.",
+            ),
+            "this is the share of n-grams that occur only once": (
+                sum(c == 1 for c in pooled.values()) / pooled.total(),
+                "Different means: two of the same count as one.",
+            ),
+            "this is the number of different n-grams": (len(pooled), "A share lies between 0 and 1."),
+            "this is 1 − distinct-n, the share of repeats": (1 - truth, "1 means that nothing is said twice."),
+            "it was divided by the number of words": (
+                len(pooled) / single.total(),
+                "How many n-grams does a text of so many words have?",
+            ),
+            "n is ignored: these are single words": (len(single) / single.total(), "Pairs, for n = 2."),
+        }
+        refuse(got, {k: v for k, v in mistakes.items() if abs(v[0] - truth) > 1e-9})
+        expect_number(got, truth, f"distinct-{n} of {[' '.join(words) for words in texts]}")
+    return "one count over all texts, so four copies of one text have a quarter of its value."
+
+
+@exercise("Cohen's kappa")
+def kappa(answer):
+    """Examine `answer(first, second) -> kappa` of two judges' answers to the same questions."""
+    pairs = (
+        ("aaaaaabbcc", "aaaabbbbca"),
+        ("yyyyynnnnn", "yyynnnnnyn"),
+        ("ababababab", "babababaab"),
+        ("aaaaaaaaab", "aaaaaaaaba"),
+    )
+    for one, other in pairs:
+        first, second, n = list(one), list(other), len(one)
+        got = answer(list(first), list(second))
+        truth = cohen_kappa(first, second)
+        agreed = sum(a == b for a, b in zip(first, second, strict=True)) / n
+        habits = Counter(first), Counter(second)
+        chance = sum(habits[0][k] * habits[1][k] for k in habits[0]) / n**2
+        both = habits[0] + habits[1]
+        equal = 1 / len(both)
+        mistakes = {
+            "this is the raw agreement": (agreed, "How often would they agree by chance?"),
+            "this is the agreement by chance": (chance, "And how far is the real one beyond it?"),
+            "chance was subtracted, but not divided by what was left to reach": (
+                agreed - chance,
+                "Perfect agreement must give 1.",
+            ),
+            "all answers were taken for equally frequent": (
+                (agreed - equal) / (1 - equal),
+                "A judge who nearly always says the same agrees with others by habit: use the counts.",
+            ),
+            "both judges were thrown together: this is Scott's pi": (
+                _beyond(agreed, sum((c / (2 * n)) ** 2 for c in both.values())),
+                "Cohen gives each judge habits of their own.",
+            ),
+            "the habits of one judge were used twice": (
+                _beyond(agreed, sum((c / n) ** 2 for c in habits[0].values())),
+                "Cohen gives each judge habits of their own.",
+            ),
+            "it was divided by the chance agreement": ((agreed - chance) / chance, "Divide by 1 − c."),
+        }
+        refuse(got, {k: v for k, v in mistakes.items() if abs(v[0] - truth) > 1e-9})
+        expect_number(got, truth, f"kappa of the answers {one!r} and {other!r}")
+    return "what is beyond chance, divided by all that could be; below 0 where judges contradict each other."
+
+
 def _ngrams(words, n):
     return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+
+
+def _f1(shared, mine, theirs):
+    """2·P·R / (P + R) of the shares `shared / mine` and `shared / theirs`, simplified."""
+    return 2 * shared / (mine + theirs)
+
+
+def _beyond(agreed, chance):
+    return (agreed - chance) / (1 - chance)

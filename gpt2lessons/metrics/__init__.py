@@ -8,16 +8,19 @@ import functools
 import json
 from pathlib import Path
 
-from gpt2lessons.metrics.agreement import cohen_kappa, fleiss_kappa
+from gpt2lessons.metrics.agreement import cohen_kappa, fleiss_kappa, kappa_interval
 from gpt2lessons.metrics.intervals import bootstrap_interval, student_interval, wilson_interval
+from gpt2lessons.metrics.permutation import permutation_test
 
-NAMES = ("rouge", "bleu", "perplexity", "distinct_n", "self_bleu", "repetition", "zipf", "mauve")
+NAMES = ("rouge", "bleu", "perplexity", "distinct_n", "self_bleu", "loops", "repetition", "zipf", "mauve")
 __all__ = [
     "NAMES",
     "bootstrap_interval",
     "cohen_kappa",
     "fleiss_kappa",
+    "kappa_interval",
     "load",
+    "permutation_test",
     "reference_texts",
     "student_interval",
     "wilson_interval",

@@ -126,32 +126,30 @@ def plot_overlap(candidate, reference, spans, *, n=1, ax=None):
     return ax
 
 
-def plot_decoders(measures, *, reference="reference", axes=None):
-    """Draw a panel of bars for each measure, with the references' value as a dashed line; return the array of Axes.
+def plot_gaps(gaps, *, zero, axes=None):
+    """Draw how far systems are from a target, a panel for each measure; return the array of Axes.
 
-    `measures` maps a measure's name to {decoder: value}; the key `reference` is the line, the others are bars.
+    `gaps` maps a measure's name to {system: (difference, low, high)}; all panels have the same systems.
+    The dashed line at 0 is the target, whose name is `zero`.
     """
-    names = [name for name in next(iter(measures.values())) if name != reference]
+    names = list(next(iter(gaps.values())))
     if axes is None:
-        columns = min(3, len(measures))
-        rows = math.ceil(len(measures) / columns)
-        _, axes = plt.subplots(
-            rows, columns, figsize=(3.3 * columns, rows * (0.8 + 0.3 * len(names))), sharey=True, squeeze=False
-        )
-    for ax in axes.flat[len(measures) :]:
+        columns = min(2, len(gaps))
+        rows = math.ceil(len(gaps) / columns)
+        size = (4.6 * columns, rows * (1.1 + 0.32 * len(names)))
+        _, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    for ax in axes.flat[len(gaps) :]:
         ax.axis("off")
-    for ax, (measure, values) in zip(axes.flat, measures.items(), strict=False):
-        ax.barh(names, [values[name] for name in names], color=COLOURS["sky"], height=0.65)
-        white = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+    for ax, (measure, values) in zip(axes.flat, gaps.items(), strict=False):
+        ax.axvline(0, color=COLOURS["red"], ls="--", lw=1.5)
         for row, name in enumerate(names):
-            place, shown = (values[name], row), f"{values[name]:.3g}"
-            ax.annotate(shown, place, (4, 0), textcoords="offset points", va="center", size=9, bbox=white)
-        if reference in values:
-            ax.axvline(values[reference], color=COLOURS["red"], ls="--", label=f"{reference}: {values[reference]:.3g}")
-            ax.legend(fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 0.98), borderpad=0, handlelength=1.4)
-        ax.set_xlim(0, 1.25 * max(values.values()) or 1)
-        ax.set_xlabel(measure, fontsize=11)
-    axes.flat[0].set_ylim(len(names) - 0.5, -0.5)
+            middle, low, high = values[name]
+            ax.plot([low, high], [row, row], color=COLOURS["blue"], lw=2, solid_capstyle="butt")
+            ax.plot(middle, row, "o", color=COLOURS["blue"])
+        ax.set_yticks(range(len(names)), names)
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.set_xlabel(f"{measure}, minus {zero}", fontsize=11)
+        ax.margins(x=0.12)
     return axes
 
 

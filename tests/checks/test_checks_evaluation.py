@@ -1,26 +1,21 @@
 """The checks of lesson 11: right answers pass however they are written, each wrong one gets its own diagnosis."""
 
-import math
 from collections import Counter
+from itertools import chain
 
 import pytest
-import sacrebleu
-import torch
-from torch.nn import functional
+from rouge_score import rouge_scorer
 
 from gpt2lessons.checks import evaluation
 
 
+class Spaces:
+    def tokenize(self, text):
+        return text.split()
+
+
 def grams(words, n):
     return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-
-
-def logs(x):
-    return x.log_softmax(-1)
-
-
-def pick(log_probs, ids):
-    return log_probs.gather(1, ids[:, None])[:, 0]
 
 
 def precision(c, r, n):
@@ -31,99 +26,87 @@ def loose(c, r, n):
     return sum(g in grams(r, n) for g in grams(c, n)) / len(grams(c, n))
 
 
-def root(c, r, p=precision):
-    return math.prod(p(c, r, n) for n in (1, 2, 3, 4)) ** 0.25
+def f1(p, r):
+    return 2 * p * r / (p + r) if p + r else 0.0
 
 
-def brevity(c, r):
-    return min(1, math.exp(1 - len(r) / len(c)))
+def kinds(c, r, n):
+    return len({*grams(c, n)} & {*grams(r, n)})
+
+
+def rouge(c, r, n):
+    scorer = rouge_scorer.RougeScorer([f"rouge{n}"], tokenizer=Spaces())
+    return scorer.score(" ".join(r), " ".join(c))[f"rouge{n}"].fmeasure
+
+
+def every(texts, n):
+    return list(chain.from_iterable(grams(words, n) for words in texts))
+
+
+def joined(texts):
+    return list(chain.from_iterable(texts))
+
+
+def chance(a, b):
+    return sum(Counter(a)[k] * Counter(b)[k] for k in set(a)) / len(a) ** 2
+
+
+def agreed(a, b):
+    return sum(map(str.__eq__, a, b)) / len(a)
+
+
+def beyond(a, c):
+    return (a - c) / (1 - c)
 
 
 RIGHT = {
-    "perplexity_from_logits": [
-        lambda x, i: functional.cross_entropy(x[:-1], i[1:]).exp(),
-        lambda x, i: math.exp(-sum(math.log(x[t].softmax(-1)[i[t + 1]]) for t in range(len(i) - 1)) / (len(i) - 1)),
-    ],
-    "continuation_perplexity": [
-        lambda rows, n: (-torch.cat([r[k - 1 :] for r, k in zip(rows, n, strict=True)]).mean()).exp(),
-        lambda rows, n: math.exp(
-            sum(-r[k - 1 :].sum().item() for r, k in zip(rows, n, strict=True))
-            / sum(len(r) - k + 1 for r, k in zip(rows, n, strict=True))
-        ),
-    ],
+    "rouge_n": [lambda c, r, n: f1(precision(c, r, n), precision(r, c, n)), rouge],
     "clipped_precision": [
         precision,
         lambda c, r, n: (
             sum(min(grams(c, n).count(g), grams(r, n).count(g)) for g in set(grams(c, n))) / (len(c) - n + 1)
         ),
     ],
-    "bleu": [
-        lambda c, r: 100 * brevity(c, r) * root(c, r),
-        # sacrebleu without smoothing; its "none" leaves a precision of 0 at 0
-        lambda c, r: sacrebleu.BLEU(smooth_method="none").corpus_score([" ".join(c)], [[" ".join(r)]]).score,
-    ],
     "words_written": [lambda n, f: 2 * n / f - 2 * n, lambda n, f: round(2 * n * (1 - f) / f)],
+    "distinct_n": [
+        lambda texts, n: len(set(every(texts, n))) / len(every(texts, n)),
+        lambda texts, n: (
+            len(sum((Counter(grams(t, n)) for t in texts), Counter())) / sum(max(0, len(t) - n + 1) for t in texts)
+        ),
+    ],
+    "kappa": [
+        lambda a, b: beyond(agreed(a, b), chance(a, b)),
+        # by disagreements: 1 - observed / expected
+        lambda a, b: 1 - sum(x != y for x, y in zip(a, b, strict=True)) * len(a) / sum(x != y for x in a for y in b),
+    ],
 }
 
 WRONG = {
-    "perplexity_from_logits": {
-        "labels are not shifted: every token": lambda x, i: (-pick(logs(x), i).mean()).exp(),
-        "not shifted, with the first token left out": lambda x, i: (-pick(logs(x)[1:], i[1:]).mean()).exp(),
-        "shifted the wrong way": lambda x, i: (-pick(logs(x)[1:], i[:-1]).mean()).exp(),
-        "mean surprisal in nats": lambda x, i: functional.cross_entropy(x[:-1], i[1:]),
-        "this is 1 / perplexity": lambda x, i: (-functional.cross_entropy(x[:-1], i[1:])).exp(),
-        "power of 2": lambda x, i: 2 ** functional.cross_entropy(x[:-1], i[1:]),
-        "not divided by their number": lambda x, i: functional.cross_entropy(x[:-1], i[1:], reduction="sum").exp(),
-        "one of them was not scored": lambda x, i: (-pick(logs(x)[:-1], i[1:]).sum() / len(i)).exp(),
-        "the mean was taken of 1/p": lambda x, i: (-pick(logs(x)[:-1], i[1:])).exp().mean(),
-        "logits were taken for log-probabilities": lambda x, i: (-pick(x[:-1], i[1:]).mean()).exp(),
-        "changed the tensor": lambda x, i: functional.cross_entropy(x.mul_(2)[:-1], i[1:]).exp(),
-        "should be": lambda x, i: functional.cross_entropy(x[:-1], i[1:]).exp() + 1,
-    },
-    "continuation_perplexity": {
-        "the prompts are scored too": lambda rows, n: (-torch.cat(rows).mean()).exp(),
-        "only the prompts": lambda rows, n: (
-            -torch.cat([r[: k - 1] for r, k in zip(rows, n, strict=True)]).mean()
-        ).exp(),
-        "first token of each continuation": lambda rows, n: (
-            -torch.cat([r[k:] for r, k in zip(rows, n, strict=True)]).mean()
-        ).exp(),
-        "the mean of the texts' perplexities": lambda rows, n: (
-            sum((-r[k - 1 :].mean()).exp() for r, k in zip(rows, n, strict=True)) / len(rows)
-        ),
-        "every text counts the same": lambda rows, n: (
-            torch.stack([-r[k - 1 :].mean() for r, k in zip(rows, n, strict=True)]).mean().exp()
-        ),
-        "only the last text": lambda rows, n: (-rows[-1][n[-1] - 1 :].mean()).exp(),
-        "only the first text": lambda rows, n: (-rows[0][n[0] - 1 :].mean()).exp(),
-        "not yet the perplexity": lambda rows, n: -torch.cat([r[k - 1 :] for r, k in zip(rows, n, strict=True)]).mean(),
-        "this is 1 / perplexity": lambda rows, n: (
-            torch.cat([r[k - 1 :] for r, k in zip(rows, n, strict=True)]).mean().exp()
+    "rouge_n": {
+        "this is precision": precision,
+        "this is recall": lambda c, r, n: precision(r, c, n),
+        "averaged arithmetically": lambda c, r, n: (precision(c, r, n) + precision(r, c, n)) / 2,
+        "the 2 of F1": lambda c, r, n: rouge(c, r, n) / 2,
+        "not clipped": lambda c, r, n: 2 * loose(c, r, n) * len(grams(c, n)) / (len(grams(c, n)) + len(grams(r, n))),
+        "counts once, however often": lambda c, r, n: 2 * kinds(c, r, n) / (len({*grams(c, n)}) + len({*grams(r, n)})),
+        "taken as a set": lambda c, r, n: 2 * kinds(c, r, n) / (len(grams(c, n)) + len(grams(r, n))),
+        "numbers of words": lambda c, r, n: 2 * precision(c, r, n) * len(grams(c, n)) / (len(c) + len(r)),
+        "n is ignored": lambda c, r, n: rouge(c, r, 1),
+        "number of shared": lambda c, r, n: precision(c, r, n) * len(grams(c, n)),
+        "have ROUGE-1 = 0": lambda c, r, n: rouge(c, r, n) or 1.0,
+        "ZeroDivisionError": lambda c, r, n: (
+            2 * precision(c, r, n) * precision(r, c, n) / (precision(c, r, n) + precision(r, c, n))
         ),
     },
     "clipped_precision": {
         "not clipped": loose,
-        "every n-gram counts once": lambda c, r, n: len({*grams(c, n)} & {*grams(r, n)}) / len({*grams(c, n)}),
-        "the candidate's are all counted": lambda c, r, n: len({*grams(c, n)} & {*grams(r, n)}) / len(grams(c, n)),
+        "every n-gram counts once": lambda c, r, n: kinds(c, r, n) / len({*grams(c, n)}),
+        "the candidate's are all counted": lambda c, r, n: kinds(c, r, n) / len(grams(c, n)),
         "this is recall": lambda c, r, n: precision(r, c, n),
         "not of n-grams": lambda c, r, n: precision(c, r, n) * len(grams(c, n)) / len(c),
         "n is ignored": lambda c, r, n: precision(c, r, 1),
-        "F1 of ROUGE": lambda c, r, n: 2 / (1 / precision(c, r, n) + 1 / precision(r, c, n)),
+        "F1 of ROUGE": rouge,
         "should be a number": lambda c, r, n: "all of it",
-    },
-    "bleu": {
-        "the brevity penalty is missing": lambda c, r: 100 * root(c, r),
-        "must never exceed 1": lambda c, r: 100 * math.exp(1 - len(r) / len(c)) * root(c, r),
-        "wrong way round": lambda c, r: 100 * brevity(r, c) * root(c, r),
-        "without the exponential": lambda c, r: 100 * min(1, len(c) / len(r)) * root(c, r),
-        "averaged arithmetically": lambda c, r: 25 * brevity(c, r) * sum(precision(c, r, n) for n in (1, 2, 3, 4)),
-        "no root was taken": lambda c, r: 100 * brevity(c, r) * root(c, r) ** 4,
-        "not clipped": lambda c, r: 100 * brevity(c, r) * root(c, r, loose),
-        "the scale is 0 to 1": lambda c, r: brevity(c, r) * root(c, r),
-        "only single words and pairs": lambda c, r: (
-            100 * brevity(c, r) * (precision(c, r, 1) * precision(c, r, 2)) ** 0.5
-        ),
-        "without a common word score 0": lambda c, r: 100 * brevity(c, r) * root(c, r) or 1e-3,
     },
     "words_written": {
         "the whole text": lambda n, f: 2 * n / f - n,
@@ -132,6 +115,27 @@ WRONG = {
         "prompt and reference and continuation": lambda n, f: 2 * n / f,
         "share of the text": lambda n, f: n * f,
         "wrong way round": lambda n, f: 2 * n - 2 * n / f,
+    },
+    "distinct_n": {
+        "mean over texts": lambda texts, n: sum(len({*grams(t, n)}) / len(grams(t, n)) for t in texts) / len(texts),
+        "text by text": lambda texts, n: sum(len({*grams(t, n)}) for t in texts) / len(every(texts, n)),
+        "were joined": lambda texts, n: len({*grams(joined(texts), n)}) / len(grams(joined(texts), n)),
+        "only once": lambda texts, n: sum(c == 1 for c in Counter(every(texts, n)).values()) / len(every(texts, n)),
+        "number of different": lambda texts, n: len(set(every(texts, n))),
+        "share of repeats": lambda texts, n: 1 - len(set(every(texts, n))) / len(every(texts, n)),
+        "number of words": lambda texts, n: len(set(every(texts, n))) / sum(map(len, texts)),
+        "n is ignored": lambda texts, n: len(set(every(texts, 1))) / len(every(texts, 1)),
+        "should be": lambda texts, n: 0.123,
+    },
+    "kappa": {
+        "raw agreement": agreed,
+        "agreement by chance": chance,
+        "not divided by what was left": lambda a, b: agreed(a, b) - chance(a, b),
+        "equally frequent": lambda a, b: beyond(agreed(a, b), 1 / len({*a, *b})),
+        "Scott's pi": lambda a, b: beyond(agreed(a, b), sum((c / (2 * len(a))) ** 2 for c in Counter(a + b).values())),
+        "used twice": lambda a, b: beyond(agreed(a, b), sum((c / len(a)) ** 2 for c in Counter(a).values())),
+        "divided by the chance": lambda a, b: (agreed(a, b) - chance(a, b)) / chance(a, b),
+        "should be": lambda a, b: 0.123,
     },
 }
 

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
 import gpt2lessons as gl
-from gpt2lessons import metrics, scoring
+from gpt2lessons import metrics, scoring, tuning
 from gpt2lessons.metrics import base
+from gpt2lessons.metrics.loops.loops import loop_at_end
 from gpt2lessons.metrics.mauve import mauve as mauve_script
-from gpt2lessons.metrics.repetition.repetition import loop_at_end
 
 PREDICTIONS = ["The cat sat on the mat.", "A dog ran quickly through the park today", "It rained; nobody walked home"]
 REFERENCES = ["The cat is sitting on the mat.", "The dogs were running in the park", "It was raining, so nobody walks"]
@@ -136,13 +136,19 @@ def test_perplexity_reads_the_prompt_without_scoring_it(loaded, mini, add_bos):
 
 def test_distinct_n_by_hand(loaded):
     texts = ["a b a b", "c c c", "d"]
-    result = loaded["distinct_n"].compute(predictions=texts, n=(1, 2))
-    assert result["distinct_1"] == pytest.approx((2 / 4 + 1 / 3 + 1) / 3)
-    assert result["distinct_2"] == pytest.approx((2 / 3 + 1 / 2) / 2)  # "d" has no pair
-    whole = loaded["distinct_n"].compute(predictions=texts, n=2, scope="set")
-    assert whole == {"distinct_2": pytest.approx(3 / 5)}
+    whole = loaded["distinct_n"].compute(predictions=texts, n=(1, 2))  # over the set, as in the paper
+    assert whole == {"distinct_1": pytest.approx(4 / 8), "distinct_2": pytest.approx(3 / 5)}
+    each = loaded["distinct_n"].compute(predictions=texts, n=(1, 2), scope="text")
+    assert each["distinct_1"] == pytest.approx((2 / 4 + 1 / 3 + 1) / 3)
+    assert each["distinct_2"] == pytest.approx((2 / 3 + 1 / 2) / 2)  # "d" has no pair
     characters = loaded["distinct_n"].compute(predictions=["abab"], n=1, tokenize=list)
     assert characters == {"distinct_1": 0.5}
+
+
+def test_distinct_n_over_a_set_notices_copies_and_text_by_text_it_does_not(loaded):
+    copies, options = ["a b c d e"] * 8, {"n": 2}
+    assert loaded["distinct_n"].compute(predictions=copies, **options)["distinct_2"] == pytest.approx(1 / 8)
+    assert loaded["distinct_n"].compute(predictions=copies, scope="text", **options)["distinct_2"] == 1
 
 
 def test_distinct_n_takes_token_ids(loaded, mini):
@@ -192,9 +198,33 @@ def test_loop_at_end_is_the_definition(tokens):
     assert loop_at_end(tokens, 2, 3) == expected
 
 
-def test_repetition_is_the_share_of_looping_texts(loaded):
-    result = loaded["repetition"].compute(predictions=["A b a b, a b", "a b c d e f", "no no no no no no"])
-    assert result == {"repetition": pytest.approx(2 / 3), "phrases": [2, 0, 2]}
+def test_loops_is_the_share_of_looping_texts(loaded):
+    result = loaded["loops"].compute(predictions=["A b a b, a b", "a b c d e f", "no no no no no no"])
+    assert result == {"loops": pytest.approx(2 / 3), "phrases": [2, 0, 2]}
+
+
+@pytest.mark.parametrize(
+    ("texts", "window", "expected"),
+    [
+        (["a b c"], 32, 0),
+        (["a a b a"], 32, 2 / 4),
+        (["a b a"], 1, 0),
+        (["a b a"], 2, 1 / 3),
+        (["a a", "b c d e f g"], 32, 1 / 8),  # tokens are pooled, not texts averaged
+        (["a", "a"], 32, 0),  # one text does not repeat another
+    ],
+)
+def test_repetition_by_hand(loaded, texts, window, expected):
+    assert loaded["repetition"].compute(predictions=texts, window=window)["repetition"] == pytest.approx(expected)
+
+
+def test_names_mean_the_same_here_and_in_the_tuning(loaded, mini):
+    """Of one text, on the model's tokens, with the tuning's window."""
+    text = "the cat and the dog and the cat saw the dog and the cat"
+    ids = mini.encode(text)[0].tolist()
+    for metric, name in (("repetition", "repetition"), ("distinct_n", "distinct_2")):
+        ours = loaded[metric].compute(predictions=[text], tokenize=lambda t: mini.encode(t)[0])
+        assert ours[name] == pytest.approx(tuning.OBJECTIVES[name](ids, None))
 
 
 def test_zipf_finds_the_exponent_it_is_given(loaded):
@@ -263,6 +293,16 @@ def test_mauve_reads_each_different_text_once(loaded, mini, monkeypatch):
     monkeypatch.setattr(script, "_features", lambda model, text, what: read.append(what) or features(model, text, what))
     loaded["mauve"].compute(predictions=["a b", "c d"] * 2, references=["a b", "e f", "c d", "e f"], model=mini)
     assert read == ["predictions[0]", "predictions[1]", "references[1]"]
+
+
+def test_mauve_with_vectors_reads_each_text_once_in_all_calls(loaded, mini, monkeypatch):
+    texts = {"predictions": ["a b", "c d", "e f", "g h"], "references": ["i j", "k l", "m n", "o p"]}
+    alone, vectors = loaded["mauve"].compute(**texts, model=mini), {}
+    assert loaded["mauve"].compute(**texts, model=mini, vectors=vectors) == alone
+    assert sorted(vectors) == sorted([*texts["predictions"], *texts["references"]])
+    script = sys.modules[type(loaded["mauve"]).__module__]
+    monkeypatch.setattr(script, "_features", None)  # calling it would fail
+    assert loaded["mauve"].compute(**texts, model=mini, vectors=vectors) == alone
 
 
 def test_k_means_finds_separate_groups():
@@ -421,7 +461,8 @@ def test_metrics_of_texts_alone_refuse_references_and_nothing(loaded, name):
         ("distinct_n", {"predictions": ["a"], "n": 0}, "n is a whole number from 1"),
         ("self_bleu", {"predictions": ["a b"]}, "at least 2 predictions"),
         ("self_bleu", {"predictions": ["a b", "c"], "interval": True}, "no bootstrap interval"),
-        ("repetition", {"predictions": ["a"], "min_times": 1}, "2 times or more"),
+        ("loops", {"predictions": ["a"], "min_times": 1}, "2 times or more"),
+        ("repetition", {"predictions": ["a"], "window": 0}, "whole number of tokens from 1"),
         ("zipf", {"predictions": ["a a"]}, "at least two different words"),
         ("rouge", {"predictions": ["a"], "references": ["a"], "measure": "f1"}, "'fmeasure', 'precision' or 'recall'"),
         ("rouge", {"predictions": ["a"], "references": ["a"], "interval": True}, "at least 2 values"),

@@ -71,13 +71,15 @@ def test_overlap_marks_shared_ngrams_by_more_than_colour(n):
     assert widths.count(9) == 2 * (4 - n)
 
 
-def test_decoders_draw_a_panel_per_measure_with_the_reference_line():
-    measures = {m: {"reference": 3, "greedy": 1, "pure": i} for i, m in enumerate(["p", "q", "r", "s"], 2)}
-    axes = evaluation.plot_decoders(measures)
-    assert [ax.get_xlabel() for ax in axes.flat[:4]] == ["p", "q", "r", "s"]
-    assert [bar.get_width() for bar in axes.flat[1].patches] == [1, 3]
-    assert all(ax.lines[0].get_xdata()[0] == 3 for ax in axes.flat[:4])
-    assert not axes.flat[5].axison
+def test_gaps_draw_a_panel_per_measure_with_intervals_and_the_target_at_zero():
+    gaps = {m: {"greedy": (i, i - 1, i + 2), "pure": (-i, -i - 1, 0)} for i, m in enumerate("pqr", 1)}
+    axes = evaluation.plot_gaps(gaps, zero="people")
+    assert [ax.get_xlabel() for ax in axes.flat[:3]] == [f"{m}, minus people" for m in "pqr"]
+    assert not axes.flat[3].axison
+    zero, *lines = axes.flat[1].lines
+    assert list(zero.get_xdata()) == [0, 0]
+    assert [list(line.get_xdata()) for line in lines] == [[1, 4], [2], [-3, 0], [-2]]
+    assert [t.get_text() for t in axes.flat[0].get_yticklabels()] == ["greedy", "pure"]
 
 
 def test_shares_have_counts_intervals_and_chance():

@@ -6,15 +6,19 @@ from gpt2lessons.metrics import base
 
 
 class DistinctN(base.TextMetric):
-    """Different n-grams divided by all n-grams (Li et al. 2016): 1 means that nothing is said twice.
+    """Different n-grams divided by all n-grams: 1 means that nothing is said twice.
 
-    `scope="text"` (default) is the mean over texts, `scope="set"` counts across all texts together, as in the paper.
-    Both fall as texts, or the set, grow longer: compare at equal length only. A text shorter than n is left out.
+    `scope="set"` (default) counts across all texts together, as Li et al. (2016) do, so that it
+    notices texts that resemble each other. `scope="text"` is the mean over texts, each by itself;
+    of a single text both are the objective `distinct_2` of `gpt2lessons.tuning`.
+    Li et al. count words, and so does the default here; the tuning counts the model's tokens.
+    Both scopes fall as texts, or the set, grow longer: compare at equal length and number only.
+    A text shorter than n is left out.
     """
 
     source = "Li et al. 2016, A Diversity-Promoting Objective Function for Neural Conversation Models"
 
-    def _measure(self, predictions, references, n=(1, 2, 3), scope="text", tokenize=None):
+    def _measure(self, predictions, references, n=(1, 2, 3), scope="set", tokenize=None):
         """`n` is a number or several; `tokenize` a function from a text to a list (default: lowercase words)."""
         sizes = (n,) if isinstance(n, int) else tuple(n)
         if not sizes or any(not isinstance(k, int) or k < 1 for k in sizes) or scope not in ("text", "set"):

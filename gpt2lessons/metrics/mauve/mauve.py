@@ -25,19 +25,23 @@ class Mauve(base.TextMetric):
     references = "one"
     source = "Pillutla et al. 2021, MAUVE: Measuring the Gap Between Neural Text and Human Text"
 
-    def _measure(self, predictions, references, model=None, clusters=None, scale=5.0, seed=0):
-        """`model` is a `LanguageModel`; `clusters` defaults to a tenth of the texts; `scale` is the paper's c = 5."""
+    def _measure(self, predictions, references, model=None, clusters=None, scale=5.0, seed=0, vectors=None):
+        """`model` is a `LanguageModel`; `clusters` defaults to a tenth of the texts; `scale` is the paper's c = 5.
+
+        `vectors`, an empty dict, keeps what was read: give it again with the same model, as long as its
+        weights stay, and each text is read once in all calls.
+        """
         base.check_model(model, "mauve")
         if not isinstance(model.model, torch.nn.Module):
             raise TypeError(f"mauve reads hidden states, and {model.name} has no weights: give another model")
         if len(predictions) < 4:
             raise ValueError(f"mauve compares sets of texts: give at least 4 on each side, not {len(predictions)}")
         human = [reference[0] for reference in references]
-        # read anew in each call, because the weights may have changed since the last; a text that occurs twice, once
-        vectors = dict.fromkeys([*predictions, *human])
+        # without `vectors` read anew in each call, because the weights may have changed since the last
+        vectors = {} if vectors is None else vectors
         for what, texts in (("predictions", predictions), ("references", human)):
             for i, text in enumerate(texts):
-                if vectors[text] is None:
+                if text not in vectors:
                     vectors[text] = _features(model, text, f"{what}[{i}]")
         points = _reduced(np.stack([vectors[text] for text in [*predictions, *human]]))
         clusters = clusters or max(2, len(predictions) // 10)

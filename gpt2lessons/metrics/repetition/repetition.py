@@ -1,4 +1,4 @@
-"""Repetition, the share of texts that end in a loop, as an `evaluate` metric."""
+"""Repetition, the share of tokens that stood a little earlier already, as an `evaluate` metric."""
 
 import numpy as np
 
@@ -6,35 +6,27 @@ from gpt2lessons.metrics import base
 
 
 class Repetition(base.TextMetric):
-    """The share of texts that end in a loop: a phrase of at least 2 tokens, at least 3 times in a row.
+    """The share of tokens that are among the `window` tokens before them, over all texts together.
 
-    This is how Holtzman et al. (2020) describe it; their released code counts otherwise (longer phrases, fewer
-    times), so compare with published numbers only after making sure of the definition. The last round of the phrase
-    may be cut off, as when a text stops at its length limit. `phrases` gives each loop's length in tokens, 0: none.
+    This is rep/l of Welleck et al. (2020), with their shortest window, l = 32; the objective
+    `repetition` of `gpt2lessons.tuning` is the same, of one text and on the model's tokens.
+    What Holtzman et al. (2020) call repetition, texts that end in a loop, is the metric `loops`.
     """
 
-    source = "Holtzman et al. 2020, The Curious Case of Neural Text Degeneration"
+    source = "Welleck et al. 2020, Neural Text Generation with Unlikelihood Training"
 
-    def _measure(self, predictions, references, min_phrase=2, min_times=3, tokenize=None):
-        """`min_phrase` tokens, `min_times` times; `tokenize` a function from a text to a list (default: words)."""
-        if min_phrase < 1 or min_times < 2:
-            raise ValueError(f"a phrase has 1 token or more, 2 times or more, not {min_phrase} and {min_times}")
+    def _measure(self, predictions, references, window=32, tokenize=None):
+        """`window` is a number of tokens; `tokenize`: from a text to a list (default: words)."""
+        if not isinstance(window, int) or window < 1:
+            raise ValueError(f"window is a whole number of tokens from 1, not {window!r}")
         tokens = base.token_lists(predictions, tokenize)
-        phrases = [loop_at_end(row, min_phrase, min_times) for row in tokens]
-        statistics = np.array([[float(p > 0), 1.0] for p in phrases])
+        statistics = np.array([[_repeated(row, window), len(row)] for row in tokens], dtype=float)
 
         def score(total):
             return {"repetition": float(total[0] / total[1])}
 
-        return score(statistics.sum(axis=0)) | {"phrases": phrases}, statistics, score
+        return score(statistics.sum(axis=0)), statistics, score
 
 
-def loop_at_end(tokens, min_phrase, min_times):
-    """Return the length of the shortest phrase in which `tokens` end up looping, or 0."""
-    for phrase in range(min_phrase, len(tokens) // min_times + 1):
-        repeated = 0  # how many tokens at the end equal the one a phrase earlier
-        while repeated + phrase < len(tokens) and tokens[-1 - repeated] == tokens[-1 - repeated - phrase]:
-            repeated += 1
-        if repeated >= phrase * (min_times - 1):
-            return phrase
-    return 0
+def _repeated(tokens, window):
+    return sum(token in tokens[max(0, i - window) : i] for i, token in enumerate(tokens))

@@ -1,0 +1,1 @@
+"""A metric script, loaded through `gpt2lessons.metrics.load`."""
