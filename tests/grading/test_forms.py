@@ -179,9 +179,9 @@ FORMS = {
         lambda s: [(i, torch.tensor(t).double()) for i, t in s],
     ],
     ("ps3_beam_search", "q3", "may_stop"): [np.bool_, torch.tensor, int],
-    ("ps4_tuning_and_evaluation", "q1", "word_perplexity"): [np.float64, np.float32, torch.tensor, Decimal],
-    ("ps4_tuning_and_evaluation", "q2", "share_of_wins"): [Fraction, Decimal, np.float64, torch.tensor],
-    ("ps4_tuning_and_evaluation", "q3", "careful_choice"): [np.float64, torch.tensor, np.float32],
+    ("ps4_tuning_and_evaluation", "q1", "bits_per_byte"): [np.float64, np.float32, torch.tensor, Decimal],
+    ("ps4_tuning_and_evaluation", "q2", "sign_flip_p"): [Fraction, Decimal, np.float64, torch.tensor],
+    ("ps4_tuning_and_evaluation", "q3", "contenders"): [tuple, Ids, set, np.array],
 }  # fmt: skip
 CASES = [(*place, form) for place, forms in FORMS.items() for form in forms]
 
