@@ -2,8 +2,8 @@
 
 Each claim is (sentence, true value, false value); the false value is what a plausible mistake gives, and is used for
 one claim only. A claim whose false value is the true one, or close to it, is never chosen to be false: that holds for
-claims that are the same in every class. In sets 2 to 4 no false value breaks a bound that the other claims or the
-size of the problem set, so nobody finds it without computing.
+claims that are the same in every class. In the reports on toys (sets 2 and 3) no false value
+breaks a bound that the other claims or the size of the toy give, so nobody finds it without computing.
 """
 
 import math

@@ -198,7 +198,8 @@ FORMS = {
     "q1": """
 def keep_within(logits, n):
     best = logits.max(dim=-1, keepdim=True).values
-    return torch.nn.Parameter(logits.masked_fill(logits < best - n * logits.std(-1, correction=0, keepdim=True), -torch.inf))
+    bar = best - n * logits.std(-1, correction=0, keepdim=True)
+    return torch.nn.Parameter(logits.masked_fill(logits < bar, -torch.inf))
 """,
     "q2": """
 from collections import Counter

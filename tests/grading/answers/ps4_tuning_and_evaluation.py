@@ -53,8 +53,10 @@ def sign_flip_p(first, second, flips):
             "medians": (
                 [
                     ("abs(sum(gaps))", "abs(statistics.median(gaps))"),
-                    ("abs(sum(s * d for s, d in zip(flip, gaps, strict=True)))",
-                     "abs(statistics.median([s * d for s, d in zip(flip, gaps, strict=True)]))"),
+                    (
+                        "abs(sum(s * d for s, d in zip(flip, gaps, strict=True)))",
+                        "abs(statistics.median([s * d for s, d in zip(flip, gaps, strict=True)]))",
+                    ),
                 ],
                 "medians",
             ),
