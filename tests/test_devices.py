@@ -153,7 +153,7 @@ HELD = {
         measured("rouge", references=TEXTS[::-1]),
         measured("perplexity", prompts=["", *TEXTS[1:]], add_bos=True),
         measured("mauve", references=["No more of this.", *TEXTS[1:]]),
-        *(measured(name) for name in ("distinct_n", "self_bleu", "repetition", "zipf")),
+        *(measured(name) for name in ("distinct_n", "self_bleu", "loops", "repetition", "zipf")),
     ],
     "models.LanguageModel": [
         lambda lm: [lm.decode(lm.encode(PROMPT)), lm.decode([5, 6]), lm.decode(7)],

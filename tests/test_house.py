@@ -103,7 +103,7 @@ MAY_IMPORT = {
     "workshop.lesson_rules": {"workshop.launch", "workshop.notebooks", "workshop.spoilers"},
     "workshop.glossary": {"workshop.notebooks"},
     "workshop.index": {"workshop.glossary", "workshop.launch", "workshop.notebooks"},
-    "workshop.site": {"workshop.glossary", "workshop.index", "workshop.launch", "workshop.notebooks"},
+    "workshop.site": {"checksums", "workshop.glossary", "workshop.index", "workshop.launch", "workshop.notebooks"},
     "workshop.doctor": {"checksums", "loading.hub"},
     "workshop.kaggle": {"workshop.doctor", "workshop.launch", "workshop.notebooks"},
     "workshop.speed": {"tuning"},

@@ -1,17 +1,22 @@
 """A static copy of the lessons, to read without running them: `python -m gpt2lessons site --out DIR` writes HTML pages.
 
-The pages need no network and no script: styles and pictures are inside, formulas are MathML, which browsers draw.
+The pages of lessons need no network and no script: styles and pictures are inside, formulas are MathML, which browsers
+draw. One page is alive: in the playground gpt2-mini itself runs, in the reader's browser (`assets/site`).
 """
 
 import html
 import itertools
 import re
+import shutil
 from xml.etree import ElementTree
 
+from gpt2lessons.checksums import ASSETS, MINI
 from gpt2lessons.workshop import glossary, index, launch, notebooks
 
 MAX_BYTES = 3_000_000
 TITLE = "How GPT-2 writes text"
+PLAYGROUND = "playground.html"
+MODEL_FILES = ("config.json", "vocab.json", "merges.txt", "model.safetensors")
 _STYLE = """<style>
 nav.course {font: 15px sans-serif; max-width: 62rem; margin: 1rem auto; padding: 0 1rem; display: flex; flex-wrap: wrap;
   gap: .5rem 1.5rem; justify-content: space-between}
@@ -45,7 +50,16 @@ def write(folder):
         page = _navigated(_linked(_without_scripts(body), names), path, before, after)
         written.append(_keep(folder / f"{name}.html", page))
     written.append(_keep(folder / "index.html", _contents()))
-    return written
+    return [*written, lay_playground(folder)]
+
+
+def lay_playground(folder):
+    """Lay the page whose model answers, with its scripts and the model's files, into `folder`; return its path."""
+    shutil.copytree(ASSETS / "site", folder, dirs_exist_ok=True)
+    (folder / MINI.name).mkdir(exist_ok=True)
+    for name in MODEL_FILES:
+        shutil.copyfile(MINI / name, folder / MINI.name / name)
+    return folder / PLAYGROUND
 
 
 def _pages():
@@ -166,7 +180,10 @@ def _contents():
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">{_STYLE}</head>'
-        f'<body class="course"><main><h1>{TITLE}</h1><p>The lessons of gpt2lessons with their outputs, to read. '
+        f'<body class="course"><main><h1>{TITLE}</h1>'
+        f'<p><a href="{PLAYGROUND}"><strong>Try it now</strong></a>: a small GPT-2 writes in this browser, and shows '
+        "what it thinks. Nothing to install, nothing leaves your machine.</p>"
+        "<p>The lessons of gpt2lessons with their outputs, to read. "
         "Exercises and widgets need the course itself: its README says how to start it.</p>"
         f"{''.join(tables)}</main></body></html>"
     )

@@ -7,6 +7,7 @@ import pytest
 from rouge_score import rouge_scorer
 
 from gpt2lessons.checks import evaluation
+from gpt2lessons.metrics import cohen_kappa
 
 
 class Spaces:
@@ -75,6 +76,7 @@ RIGHT = {
         ),
     ],
     "kappa": [
+        cohen_kappa,
         lambda a, b: beyond(agreed(a, b), chance(a, b)),
         # by disagreements: 1 - observed / expected
         lambda a, b: 1 - sum(x != y for x, y in zip(a, b, strict=True)) * len(a) / sum(x != y for x in a for y in b),

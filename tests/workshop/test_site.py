@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from gpt2lessons import __main__
+from gpt2lessons.checksums import MINI
 from gpt2lessons.workshop import index, notebooks, site
 
 EXTRA = 'needs the extra `site`: pip install -c constraints.txt -e ".[site]"'
@@ -69,7 +70,8 @@ def course(tmp_path, monkeypatch):
                 *cells,
             ]
             nbformat.write(nbformat.v4.new_notebook(cells=cells), notebooks.FOLDER / f"{number:02}_x.ipynb")
-        return [path.read_text("utf8") for path in site.write(tmp_path / "html")]
+        *written, _ = site.write(tmp_path / "html")  # the last is the playground, the same whatever the lessons
+        return [path.read_text("utf8") for path in written]
 
     return make
 
@@ -80,8 +82,8 @@ def markdown(source):
 
 def test_every_lesson_is_a_page_and_the_contents_name_it(pages):
     names = {f"{notebooks.name_of(path)}.html" for path in notebooks.everything()}
-    assert set(pages) == names | {"index.html", "glossary.html"}
-    assert "glossary.html" in pages["index.html"].links
+    assert set(pages) == names | {"index.html", "glossary.html", site.PLAYGROUND}
+    assert {"glossary.html", site.PLAYGROUND} <= set(pages["index.html"].links)
     shown = "".join(data for _, data in pages["index.html"].text)
     for path in notebooks.everything():
         assert f"{notebooks.name_of(path)}.html" in pages["index.html"].links
@@ -110,8 +112,8 @@ def test_neighbours_are_linked_above_and_below(pages):
             assert links.count(f"{neighbour}.html") >= 2
 
 
-def test_no_scripts_and_every_picture_is_inside(pages):
-    assert {name: page.scripts for name, page in pages.items() if page.scripts} == {}
+def test_only_the_playground_has_a_script_and_every_picture_is_inside(pages):
+    assert {name: page.scripts for name, page in pages.items() if page.scripts} == {site.PLAYGROUND: 1}
     pictures = [source for page in pages.values() for source in page.pictures]
     assert pictures
     assert [source for source in pictures if not source.startswith("data:image/")] == []
@@ -171,14 +173,14 @@ def test_deeper_pages_lie_in_their_folder_and_are_linked_both_ways(course):
     inside, found = ([x for x in Reader(page).links if not x.startswith("#")] for page in (lesson, one))
     assert inside == ["index.html", "deeper/one.html", "deeper/two.html#cell-id=a", "index.html"]
     assert found == ["../index.html", "../00_x.html", "two.html#top", "../glossary.ipynb", "../index.html"]
-    assert Reader(contents).links == ["00_x.html", "deeper/one.html", "deeper/two.html"]
+    assert Reader(contents).links == [site.PLAYGROUND, "00_x.html", "deeper/one.html", "deeper/two.html"]
     assert "Deep &lt;one&gt;" in contents
 
 
 def test_a_course_without_deeper_notebooks_has_no_such_folder(course, tmp_path):
     contents = course([])[-1]
     assert "deeper" not in contents
-    assert [path.name for path in (tmp_path / "html").iterdir() if path.is_dir()] == []
+    assert [path.name for path in (tmp_path / "html").iterdir() if path.is_dir()] == ["gpt2-mini"]
 
 
 def test_glossary_is_a_page_whose_terms_can_be_linked(pages):
@@ -211,6 +213,20 @@ def test_page_that_would_use_the_network_is_refused(course, source):
 
 def test_links_are_not_loads(course):
     course([markdown("[paper](https://example.org/paper.pdf) <https://example.org>")])
+
+
+def test_the_playground_has_all_it_loads_and_nothing_from_elsewhere(tmp_path):
+    page = site.lay_playground(tmp_path)
+    scripts = {path.name: path.read_text("utf8") for path in [page, *tmp_path.glob("*.js"), *tmp_path.glob("*.css")]}
+    assert len(scripts) == 5
+    for text in scripts.values():
+        assert "http:" not in text.replace("http://www.w3.org/2000/svg", "")  # a name, not an address
+        assert "https:" not in text
+        for name in re.findall(r"""(?:src|href|from|URL\()[ =]?"(?:\./)?([\w.-]+\.(?:js|css))""", text):
+            assert name in scripts
+    assert {path.name for path in (tmp_path / "gpt2-mini").iterdir()} == set(site.MODEL_FILES)
+    for name in site.MODEL_FILES:
+        assert (tmp_path / "gpt2-mini" / name).read_bytes() == (MINI / name).read_bytes()
 
 
 def test_page_that_is_too_large_is_refused(course):
