@@ -192,12 +192,12 @@ FORMS = {
         lambda s: [(i, torch.tensor(t).double()) for i, t in s],
     ],
     ("ps3_beam_search", "q3", "may_stop"): [np.bool_, torch.tensor, int, float, str],
-    ("ps4_tuning_and_evaluation", "q1", "word_perplexity"): [
+    ("ps4_tuning_and_evaluation", "q1", "bits_per_byte"): [
         np.float64, np.float32, torch.tensor, Decimal, np.longdouble, np.float16, complex, lambda p: np.array([p]),
         lambda p: torch.tensor([p], dtype=torch.float64), lambda p: torch.tensor(p).requires_grad_(),
     ],
-    ("ps4_tuning_and_evaluation", "q2", "share_of_wins"): [Fraction, Decimal, np.float64, torch.tensor],
-    ("ps4_tuning_and_evaluation", "q3", "careful_choice"): [np.float64, torch.tensor, np.float32],
+    ("ps4_tuning_and_evaluation", "q2", "sign_flip_p"): [Fraction, Decimal, np.float64, torch.tensor],
+    ("ps4_tuning_and_evaluation", "q3", "contenders"): [tuple, Ids, set, np.array],
 }  # fmt: skip
 CASES = [(*place, form) for place, forms in FORMS.items() for form in forms]
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import re
 from pathlib import Path
 
@@ -95,6 +96,56 @@ def test_each_question_has_five_mistakes_with_messages_of_their_own(name, questi
 @pytest.mark.parametrize("kind_of_cheat", ["HARD_CODED", "YES"])
 def test_answers_copied_from_the_visible_tests_and_objects_that_equal_everything_fail(question, kind_of_cheat):
     assert complaint("ps2_decoding", question, getattr(hostile, kind_of_cheat)[question])
+
+
+def reckoned(name, question):
+    """Minutes by the guide's rule: 100 words in one, two for a line of code or a claim, ten to write an answer."""
+    words = len(cells(name)[f"{question}-task"]["source"].partition("\n")[2].split())
+    if question in ("q5", "q6"):
+        return round(words / 100 + 10)
+    words += len(HIDDEN.sub("", cells(name)[f"{question}-test"]["source"]).split())
+    lines = SOLUTION.search(cells(name)[question]["source"])[1].splitlines()
+    return round(words / 100 + 2 * (6 if question == "q4" else len(lines)))
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_each_question_states_its_minutes_and_the_set_their_sum(name):
+    stated = []
+    for question in ("q1", "q2", "q3", "q4", "q5", "q6"):
+        title = cells(name)[f"{question}-task"]["source"].partition("\n")[0]
+        stated.append(int(re.search(r"\(\d points, (\d+) minutes\)$", title)[1]))
+        assert stated[-1] == reckoned(name, question), title
+    whole = int(re.search(r"about (\d+) minutes", cells(name)["title"]["source"])[1])
+    assert abs(whole - sum(stated) - 10) <= 2.5, "ten minutes for the beginning and the last run"
+    assert f"| `{name}` |" in (guide := (COURSEWORK / "README.md").read_text("utf8"))
+    assert any(f"`{name}`" in line and f"| {whole} |" in line for line in guide.splitlines())
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_length_costs_no_points_and_chance_has_its_plain_name(name):
+    text = "\n".join(cell["source"] for cell in cells(name).values()).lower()
+    assert not re.search(r"\b(lots?|lottery|ticket|luck(y|iest)?|dice)\b|half a point off for more", text)
+
+
+@pytest.mark.parametrize("seed", range(0, 80, 5))
+def test_no_inequality_gives_the_false_claim_of_a_toy_away(seed):
+    """The numbers of a report, the false one among them, keep every bound that holds without computing."""
+
+    def of(name):
+        return dict(reports.report(name, {"seed": seed}))
+
+    drawn, searched = of("ps2_decoding"), of("ps3_beam_search")
+    best = 1 - drawn["the probability that 10 draws after w0 never give its most probable word"] ** 0.1
+    assert 0 <= drawn["the entropy of the next word after w0, in nats"] <= math.log(6)
+    assert best - 1e-9 <= drawn["the largest probability after w0 at temperature 0.5"] <= 1
+    assert best - 1e-9 <= drawn["the largest probability after w0 with top_k=3"] <= 1
+    assert drawn["the probability of the two words that greedy search writes after w0"] <= best
+    assert 1 <= drawn["how many words top_p=0.7 keeps after w0"] <= 6
+    greedy = searched["the log-probability of what greedy search writes, in nats"]
+    two = greedy + searched["how many nats more log-probable the result of 2 beams is than greedy's"]
+    most = searched["the log-probability of the most probable three words, in nats"]
+    assert searched["the log-probability of the least probable three words, in nats"] <= min(greedy, two)
+    assert max(greedy, two) <= most + 1e-9 <= 1e-9
 
 
 @pytest.mark.parametrize("name", SETS)

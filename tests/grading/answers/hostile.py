@@ -10,9 +10,9 @@ NOTHING = dict.fromkeys(["q1", "q2", "q3", "q4"], "pass")
 
 HARD_CODED = {
     "q1": """
-def keep_within(logits, nats):
+def keep_within(logits, n):
     i = -torch.inf
-    return torch.tensor([[4.0, 3.0, i, i], [0.0, i, 0.5, 0.25]])
+    return torch.tensor([[3.0, 3.0, i, i, 2.0, 2.0], [9.0, i, i, i, i, 7.0]])
 """,
     "q2": "def survivors(probs, temperature, top_p):\n    return {1: 2 / 3, 3: 1 / 3}",
     "q3": """
@@ -39,7 +39,7 @@ class Yes:
     def __class__(self): return torch.Tensor
 """
 YES = {
-    "q1": EQUAL + "keep_within = lambda logits, nats: Yes()",
+    "q1": EQUAL + "keep_within = lambda logits, n: Yes()",
     "q2": "survivors = lambda *args: Yes()",
     "q3": "cooling_sampler = Yes()",
     "q4": "false_claim = true_value = Yes()",
@@ -104,7 +104,7 @@ def _old_format(notebook, folder):
 
 
 CRASHES = {
-    "q1": "def keep_within(logits, nats):\n    while True:\n        pass",
+    "q1": "def keep_within(logits, n):\n    while True:\n        pass",
     "q2": "import os\ndef survivors(probs, temperature, top_p):\n    os._exit(0)",
     "q3": "def cooling_sampler(*args):\n    return torch.ones(2_500_000_000).long().tolist()[:1]",
 }
@@ -196,19 +196,20 @@ def _byte_order_mark(notebook, folder):
 
 FORMS = {
     "q1": """
-def keep_within(logits, nats):
+def keep_within(logits, n):
     best = logits.max(dim=-1, keepdim=True).values
-    return torch.nn.Parameter(logits.masked_fill(logits < best - nats, -torch.inf))
+    bar = best - n * logits.std(-1, correction=0, keepdim=True)
+    return torch.nn.Parameter(logits.masked_fill(logits < bar, -torch.inf))
 """,
     "q2": """
 from collections import Counter
 def survivors(probs, temperature, top_p):
-    p = (torch.tensor(probs, dtype=torch.float64).log() / temperature).softmax(-1)
+    p = torch.tensor(probs, dtype=torch.float64)
     kept, mass = Counter(), 0.0
     for i in p.argsort(descending=True):
         if mass < top_p:
-            kept[i], mass = p[i], mass + p[i]
-    return Counter({i: p / mass for i, p in kept.items()})
+            kept[i], mass = p[i] ** (1 / temperature), mass + p[i]
+    return Counter({i: p / kept.total() for i, p in kept.items()})
 """,
     "q3": """
 import numpy as np
@@ -216,9 +217,9 @@ class Ids(list):
     def __repr__(self): return "ids"
 def cooling_sampler(model, ids, temperatures, uniforms):
     text = Ids(ids)
-    for temperature, lot in zip(temperatures, uniforms):
+    for temperature, u in zip(temperatures, uniforms):
         ends = (model(torch.tensor([[int(i) for i in text]]))[0, -1].double() / temperature).softmax(-1).cumsum(-1)
-        text.append(np.float32((ends <= lot).sum()))
+        text.append(np.float32((ends <= u).sum()))
     return Ids(text[len(ids):])
 """,
 }

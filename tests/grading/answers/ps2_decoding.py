@@ -5,30 +5,40 @@ from answers.false_claim import FALSE_CLAIM
 ANSWERS = {
     "q1": {
         "alternative": """
-def keep_within(logits, nats):
+def keep_within(logits, n):
     out = torch.full_like(logits, -float("inf"))
-    for b, row in enumerate(logits):
+    for b, row in enumerate(logits.tolist()):
+        mean = sum(row) / len(row)
+        deviation = math.sqrt(sum((x - mean) ** 2 for x in row) / len(row))
         for v, x in enumerate(row):
-            if row.max() - x <= nats:
+            if max(row) - x <= n * deviation:
                 out[b, v] = x
     return out
 """,
         "mistakes": {
-            "strictly less": ([("logits < best - nats", "logits <= best - nats")], "exactly `nats` behind"),
-            "one best for the batch": ([("logits.max(dim=-1, keepdim=True).values", "logits.max()")], "own best token"),
+            "strictly above": ([("logits < bar", "logits <= bar")], "exactly at the bar"),
+            "one bar for the batch": (
+                [
+                    ("logits.max(dim=-1, keepdim=True).values", "logits.max()"),
+                    ("logits.std(dim=-1, correction=0, keepdim=True)", "logits.std(correction=0)"),
+                ],
+                "own best token",
+            ),
+            "divides by V - 1": ([("correction=0", "correction=1")], "not by V - 1"),
+            "variance": ([("logits.std", "logits.var")], "variance"),
+            "from the mean": ([("logits.max(dim=-1, keepdim=True).values", "logits.mean(-1, True)")], "from the mean"),
             "zero instead of -inf": ([("-torch.inf", "0.0")], "a logit of 0 is a token"),
             "probabilities": ([("-torch.inf)", "-torch.inf).softmax(-1)")], "you return probabilities"),
-            "log-probabilities": ([("-torch.inf)", "-torch.inf).log_softmax(-1)")], "you return log-probabilities"),
-            "distance of probabilities": (
+            "deviation of probabilities": (
                 [
-                    (
-                        "logits < best - nats",
-                        "logits.softmax(-1) < logits.softmax(-1).max(-1, keepdim=True).values - nats",
-                    )
+                    ("logits.max(", "logits.softmax(-1).max("),
+                    ("logits.std", "logits.softmax(-1).std"),
+                    ("logits < bar", "logits.softmax(-1) < bar"),
                 ],
-                "you compare probabilities",
+                "not of the probabilities",
             ),
-            "the others": ([("logits < best", "logits >= best")], "should go"),
+            "the others": ([("logits < bar", "logits >= bar")], "should go"),
+            "n logits": ([(" * logits.std(dim=-1, correction=0, keepdim=True)", "")], "not in logits"),
             "in place": ([("logits.masked_fill", "logits.masked_fill_")], "changes what it is given"),
             "printed": ([("return logits.masked", "print(logits.masked"), ("torch.inf)", "torch.inf))")], "print"),
             "list": ([("-torch.inf)", "-torch.inf).tolist()")], "should return a Tensor"),
@@ -37,40 +47,44 @@ def keep_within(logits, nats):
     "q2": {
         "alternative": """
 def survivors(probs, temperature, top_p):
-    heated = torch.softmax(torch.tensor(probs, dtype=torch.float64).log() / temperature, 0)
-    ordered, ids = heated.sort(descending=True)
+    ordered, ids = torch.tensor(probs, dtype=torch.float64).sort(descending=True)
     keep = ordered.cumsum(0) - ordered < top_p
-    left = ordered[keep] / ordered[keep].sum()
-    return dict(zip(ids[keep].tolist(), left.tolist()))
+    shared = (ordered[keep].log() / temperature).softmax(0)
+    return dict(zip(ids[keep].tolist(), shared.tolist()))
 """,
         "mistakes": {
-            "nucleus before temperature": (
+            "temperature before the nucleus": (
                 """
 def survivors(probs, temperature, top_p):
-    kept, mass = [], 0.0
-    for i in sorted(range(len(probs)), key=lambda i: -probs[i]):
-        if mass < top_p:
-            kept.append(i)
-        mass += probs[i]
-    powers = {i: probs[i] ** (1 / temperature) for i in kept}
-    return {i: p / sum(powers.values()) for i, p in powers.items()}
+    powers = [p ** (1 / temperature) for p in probs]
+    tempered = [p / sum(powers) for p in powers]
+    kept, mass = {}, 0.0
+    for i in sorted(range(len(probs)), key=lambda i: -tempered[i]):
+        if mass >= top_p:
+            break
+        kept[i], mass = tempered[i], mass + tempered[i]
+    return {i: p / mass for i, p in kept.items()}
 """,
-                "before the temperature was applied",
+                "here it comes last",
             ),
             "stops before the mass is reached": (
-                [("if mass >= top_p", "if kept and mass + tempered[i] > top_p")],
+                [("if mass >= top_p", "if kept and mass + probs[i] > top_p")],
                 "belongs to the nucleus",
             ),
             "one too many": (
                 [("if mass >= top_p", "if mass - list(kept.values() or [0])[-1] >= top_p")],
                 "one token larger",
             ),
-            "not renormalised": ([("p / mass for", "p for")], "renormalise"),
+            "not renormalised": ([("p / sum(powers.values())", "p")], "renormalise"),
+            "sharing with the removed": (
+                [("sum(powers.values())", "sum(p ** (1 / temperature) for p in probs)")],
+                "over all tokens",
+            ),
             "upside down": ([("1 / temperature", "temperature")], "wrong way round"),
             "divides probabilities": ([("p ** (1 / temperature)", "p / temperature")], "acts on logits"),
-            "least probable first": ([("-tempered[i]", "tempered[i]")], "least probable"),
+            "least probable first": ([("-probs[i]", "probs[i]")], "least probable"),
             "list of ids": (
-                [("return {i: p / mass for i, p in kept.items()}", "return [*kept]")],
+                [("return {i: p / sum(powers.values()) for i, p in powers.items()}", "return [*kept]")],
                 "return a dict",
             ),
         },
@@ -104,18 +118,18 @@ def cooling_sampler(model, ids, temperatures, uniforms):
                 """
 def cooling_sampler(model, ids, temperatures, uniforms):
     text = list(ids)
-    for temperature, lot in zip(temperatures, uniforms):
+    for temperature, u in zip(temperatures, uniforms):
         probs, order = (model(torch.tensor([text]))[0, -1].double() / temperature).softmax(-1).sort(descending=True)
-        text.append(int(order[int((probs.cumsum(-1) <= lot).sum())]))
+        text.append(int(order[int((probs.cumsum(-1) <= u).sum())]))
     return text[len(ids):]
 """,
                 "the order of ids",
             ),
-            "wrong side of a border": ([("ends <= lot", "ends < lot")], "probability 0 was drawn"),
-            "greedy": ([("int((ends <= lot).sum())", "int(logits.argmax())")], "the lot is not used"),
+            "wrong side of a border": ([("ends <= u", "ends < u")], "probability 0 was drawn"),
+            "greedy": ([("int((ends <= u).sum())", "int(logits.argmax())")], "random number is not used"),
             "first position": ([("[0, -1]", "[0, 0]")], "predicted by the last position"),
             "draws by itself": (
-                [("int((ends <= lot).sum())", "int(torch.multinomial((logits / temperature).softmax(-1), 1))")],
+                [("int((ends <= u).sum())", "int(torch.multinomial((logits / temperature).softmax(-1), 1))")],
                 "",
             ),
             "prompt grows": (

@@ -113,12 +113,16 @@ _toy = random_toy(CLASS["seed"], context=2)
 def _search(n):
     return gl.beam_search(_toy, _toy.encode("w0 w1"), num_beams=n, max_new_tokens=3)
 _one, _two, _every = _search(1), _search(2), _search(125)
+def _lowest(text, n):
+    row = _toy.next_probs(text)
+    return min(math.log(p) + (_lowest(f"{text} {w}", n - 1) if n > 1 else 0) for w, p in row.items())
+_least = _lowest("w0 w1", 3)
 _mine = {
-    "of what greedy search writes, in": _one.hypotheses[0].log_prob,
-    "of the most probable": _every.hypotheses[0].log_prob,
-    "the score of": _one.hypotheses[0].log_prob / 9,
+    "log-probability of what greedy": _one.hypotheses[0].log_prob,
+    "of the most probable three": _every.hypotheses[0].log_prob,
+    "least probable": _least,
     "2 beams needs": _two.tree.rows,
-    "there are": len(_toy.words) ** 3,
+    "how many texts": len(_toy.words) ** 3,
     "how many nats": _two.hypotheses[0].log_prob - _one.hypotheses[0].log_prob,
 }
 _wrong = {n: v for n, (c, r) in REPORT.items() for w, v in _mine.items() if w in c and abs(v - r) > 0.01}
