@@ -6,6 +6,8 @@ It needs the help of an earlier head that looks one token back. Both are measure
 nothing but copying helps.
 """
 
+import copy
+
 import torch
 
 
@@ -23,6 +25,23 @@ def repeated_tokens(vocab_size, length, rows, *, generator=None):
     once = [torch.randperm(vocab_size, generator=generator, device=place)[:length] for _ in range(rows)]
     once = torch.stack(once)
     return once.repeat(1, 2)
+
+
+def rounds(vocab_size, length, periods, rows, *, generator=None):
+    """Return LongTensor (rows, length), random tokens that go round, and bool (rows, length): has this one come before?
+
+    Row by row the period is random, `periods[0]` to `periods[1]` different tokens, then the same ones again and again.
+    So "look seven places back" is no way to predict them. Raises ValueError as `repeated_tokens` does, and for periods
+    that do not rise from at least 2.
+    """
+    shortest, longest = periods
+    if not 2 <= shortest <= longest:
+        raise ValueError(f"periods are two whole numbers, 2 or more, the shorter first, not {periods}.")
+    once = repeated_tokens(vocab_size, longest, rows, generator=generator)
+    place = None if generator is None else generator.device
+    period = torch.randint(shortest, longest + 1, (rows, 1), generator=generator, device=place)
+    places = torch.arange(length, device=once.device)
+    return once.gather(1, places % period), places >= period
 
 
 def after_earlier(input_ids):
@@ -59,6 +78,22 @@ def head_scores(model, input_ids):
         found["induction"].append(paid.transpose(0, 1)[:, has_one].mean(-1))
         found["previous"].append(pattern.diagonal(offset=-1, dim1=-2, dim2=-1).mean((0, -1)))
     return {name: torch.stack(rows) for name, rows in found.items()}
+
+
+def without_head(model, layer, head):
+    """Return a copy of `model`, our `GPT2`, in which one head writes nothing: its part of `c_proj` is 0.
+
+    Raises ValueError if there is no such head.
+    """
+    config = model.config
+    if not (0 <= layer < config.n_layer and 0 <= head < config.n_head):
+        raise ValueError(
+            f"layers are 0 to {config.n_layer - 1} and heads 0 to {config.n_head - 1}, not {layer} and {head}."
+        )
+    cut, width = copy.deepcopy(model), config.n_embd // config.n_head
+    with torch.no_grad():
+        cut.h[layer].attn.c_proj.weight[:, head * width : (head + 1) * width] = 0
+    return cut
 
 
 def _check(input_ids):

@@ -65,9 +65,9 @@ def swept(lm):
     table = gl.tuning.sweep(
         lm, space, ["The", PROMPT], samples_per_setting=1, max_new_tokens=4, progress=False, batch_size=6
     )
-    means = gl.tuning.summarize(table, resamples=20)
+    means = gl.tuning.summarize(table)
     front = gl.tuning.pareto_front(means, minimize=["perplexity"])
-    apart = gl.tuning.compare(table, 0, 1, objective="distinct_2", resamples=20)
+    apart = gl.tuning.compare(table, 0, 1, objective="distinct_2")
     return (
         [frame.to_dict("list") for frame in (table, means)],
         front.tolist(),
@@ -145,9 +145,13 @@ HELD = {
         lambda lm: gl.generate_text(lm, PROMPT, max_new_tokens=8, do_sample=True, seed=3, stop=["."]),
     ],
     "gpt2.GPT2": [model_in_parts],
+    "corpus.answer_rows": [lambda lm: gl.corpus.answer_rows([("One", " two")], lm.encode)],
+    "country.babble": [lambda lm: gl.country.babble(lm.scratch, gl.BPE.mini(), length=3)],
     "induction.after_earlier": [lambda lm: i.after_earlier(lm.encode(PROMPT))],
     "induction.head_scores": [lambda lm: i.head_scores(lm.scratch, lm.encode(PROMPT))],
     "induction.repeated_tokens": [lambda lm: i.repeated_tokens(50, 4, 2, generator=seeded())],
+    "induction.rounds": [lambda lm: i.rounds(50, 9, (3, 4), 2, generator=seeded())],
+    "induction.without_head": [lambda lm: i.without_head(lm.scratch, 0, 1)(lm.encode(PROMPT))],
     "metrics.load": [
         measured("bleu", references=TEXTS[::-1]),
         measured("rouge", references=TEXTS[::-1]),
@@ -243,6 +247,9 @@ WITHOUT_TENSORS = {
         "bpe.merge",
         "corpus.authors_of",
         "corpus.demand_new_authors",
+        "country.kinds",
+        "country.question",
+        "country.tell",
     ),
     *(
         "gpt2.Link",
@@ -265,7 +272,7 @@ WITHOUT_TENSORS = {
     ),
     *("metrics.reference_texts", "metrics.wilson_interval", "recorded.Text", "recorded.metrics", "recorded.prompts"),
     *("models.gpt2_tokenizer", "recorded.texts", "recorded.tuning", "speculative.expected_speedup"),
-    *("speculative.expected_tokens", "training.Progress", "training.Recipe"),
+    *("speculative.expected_tokens", "training.Progress", "training.Recipe", "tuning.gaps"),
     *("tuning.SearchSpace", "tuning.compare", "tuning.describe", "tuning.pareto_front", "tuning.summarize"),
 }
 # their tensors are those of a function that is held, or of the caller

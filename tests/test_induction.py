@@ -110,3 +110,41 @@ def test_the_model_is_left_as_it_was():
 def test_bad_input_gets_a_sentence(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_rounds_go_round_after_their_period():
+    ids, again = induction.rounds(32, 25, (5, 11), 200, generator=torch.Generator().manual_seed(0))
+    assert ids.shape == again.shape == (200, 25)
+    found = set()
+    for row, flags in zip(ids.tolist(), again.tolist(), strict=True):
+        period = flags.index(True)
+        assert flags == [place >= period for place in range(25)]
+        assert len(set(row[:period])) == period
+        assert row == [row[place % period] for place in range(25)]
+        found.add(period)
+    assert found == set(range(5, 12))
+
+
+@pytest.mark.parametrize("periods", [(1, 5), (6, 5)])
+def test_periods_rise_from_two(periods):
+    with pytest.raises(ValueError, match="the shorter first"):
+        induction.rounds(32, 25, periods, 4)
+
+
+def test_a_head_that_writes_nothing():
+    m, ids = model(), torch.arange(9)[None]
+    cut = induction.without_head(m, 1, 0)
+    kept, record = {}, {}
+    m(ids, record=kept)
+    cut(ids, record=record)
+    assert record["h.0.attn.out"].equal(kept["h.0.attn.out"])
+    both = m.h[1].attn.c_proj.weight.clone()
+    assert cut.h[1].attn.c_proj.weight[:, :4].abs().max() == 0
+    assert cut.h[1].attn.c_proj.weight[:, 4:].equal(both[:, 4:])
+    assert m.h[1].attn.c_proj.weight.equal(both)
+
+
+@pytest.mark.parametrize(("layer", "head"), [(2, 0), (0, 2), (-1, 0)])
+def test_no_such_head(layer, head):
+    with pytest.raises(ValueError, match="layers are 0 to 1 and heads 0 to 1"):
+        induction.without_head(model(), layer, head)

@@ -1,8 +1,9 @@
-"""Checks of lesson 12: a loss by hand, its gradient, the schedule of the learning rate, Muon's aim, and four curves."""
+"""Checks of lesson 12: the gradient of a loss, a step of training, its schedule, a masked loss, and Muon's aim."""
 
-import math
+import functools
 
 import torch
+from torch.nn import functional as F
 
 from gpt2lessons.checks.frame import (
     WrongError,
@@ -13,32 +14,7 @@ from gpt2lessons.checks.frame import (
     expect_tensor,
     refuse,
 )
-
-
-@exercise("A loss by hand")
-def loss_by_hand(answer):
-    """Examine the mean cross-entropy in nats of three tokens that had the probabilities 1/2, 1/4 and 1/8."""
-    right = 2 * math.log(2)
-    refuse(
-        answer,
-        {
-            "that is in bits": (2.0, "Nats come from the natural logarithm."),
-            "that is the sum over the three tokens": (3 * right, "The loss is a mean per token."),
-            "the sign is missing": (-right, "The logarithm of a number below 1 is negative; a loss is not."),
-            "that is the perplexity": (math.exp(right), "The loss is its logarithm."),
-            "the mean was taken before the logarithm": (
-                -math.log((1 / 2 + 1 / 4 + 1 / 8) / 3),
-                "First the logarithm of each probability, then the mean.",
-            ),
-            "that is how much is missing to 1, on average": (
-                1 - (1 / 2 + 1 / 4 + 1 / 8) / 3,
-                "The loss takes the logarithm of the probability.",
-            ),
-        },
-    )
-    expect_number(answer, right, "the loss", tolerance=1e-3, hint="−ln p of each token, then the mean.")
-    return "ln 2, 2 ln 2 and 3 ln 2 make 2 ln 2 on average: as unsure as between four equally likely tokens."
-
+from gpt2lessons.gpt2 import GPT2, GPT2Config
 
 _LOGITS = torch.tensor([[2.0, 0.5, -1.0, 0.0], [0.3, 0.3, 1.8, -0.7], [-0.4, 1.1, 0.2, 2.2]])
 _TARGETS = torch.tensor([1, 2, 0])
@@ -140,6 +116,143 @@ def schedule(answer):
     return "up in a straight line, level, down in a straight line, and never quite 0."
 
 
+def _step(model, optimizer, rows, *, targets=slice(1, None), inputs=slice(-1), reduction="mean", first="zero"):
+    """One step of training, or what becomes of it with a part left out; returns the loss before it."""
+    if first == "zero":
+        optimizer.zero_grad()
+    loss = F.cross_entropy(model(rows[:, inputs]).flatten(0, 1), rows[:, targets].flatten(), reduction=reduction)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def _after(model, optimizer, rows):
+    _step(model, optimizer, rows)
+    with torch.no_grad():
+        return F.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten()).item()
+
+
+def _nothing(model, optimizer, rows):
+    with torch.no_grad():
+        return F.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten()).item()
+
+
+_STEP_MISTAKES = {
+    "no weight moved": (
+        _nothing,
+        "backward() finds the gradients, the optimizer's step() uses them. Nothing may erase them in between.",
+    ),
+    "the second step still carries the gradient of the first": (
+        functools.partial(_step, first="keep"),
+        "backward() adds to the gradients that are there. Who sets them back to zero?",
+    ),
+    "each token was asked to predict itself": (
+        functools.partial(_step, targets=slice(-1)),
+        "The targets are the tokens one place further on.",
+    ),
+    "each token was asked to predict itself, the last one too": (
+        functools.partial(_step, inputs=slice(None), targets=slice(None)),
+        "The model reads all tokens but the last, and the targets are all but the first.",
+    ),
+    "the loss is a sum": (functools.partial(_step, reduction="sum"), "The loss is the mean over all tokens."),
+    "the loss is that after the step": (_after, "Return the loss that you called backward() on."),
+}
+
+
+def _trained(step):
+    """The two losses and the weights after two steps of a small model, float64, by plain gradient descent."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = GPT2(GPT2Config(vocab_size=7, n_positions=6, n_embd=8, n_layer=1, n_head=2)).double()
+    model.requires_grad_(True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    generator = torch.Generator().manual_seed(0)
+    losses = [step(model, optimizer, torch.randint(7, (3, 6), generator=generator)) for _ in range(2)]
+    return losses, torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@exercise("One step of training")
+def training_step(answer):
+    """Examine `answer(model, optimizer, rows (B, T + 1)) -> loss before the step`, by two steps of a small model."""
+    losses, weights = _trained(answer)
+    if any(getattr(loss, "requires_grad", False) for loss in losses):
+        raise WrongError(
+            "the loss is returned with everything that led to it, which fills the memory.",
+            hint="`loss.item()` is the number alone.",
+        )
+    got = torch.tensor([float(as_number(loss, "the loss")) for loss in losses], dtype=torch.float64)
+    for problem, (mistake, hint) in _STEP_MISTAKES.items():
+        wrong, moved = _trained(mistake)
+        if torch.allclose(weights, moved, atol=1e-9) and torch.allclose(got, torch.tensor(wrong).double(), atol=1e-9):
+            raise WrongError(f"{problem}.", hint=hint)
+    right, moved = _trained(_step)
+    for number, (loss, expected) in enumerate(zip(got.tolist(), right, strict=True), 1):
+        expect_number(
+            loss, expected, f"the loss of step {number}", hint="The mean loss over all tokens, before the step."
+        )
+    if not torch.allclose(weights, moved, atol=1e-9):
+        raise WrongError(
+            "the losses are right, but after two steps the weights are others.",
+            hint="One backward() and one step() for each batch, with the optimizer that was given.",
+        )
+    return "two steps of yours move every weight to where two steps of ours do."
+
+
+_MASKED_LOGITS = torch.tensor(
+    [
+        [[2.0, 0.5, -1.0], [0.3, 0.3, 1.8], [-0.4, 1.1, 0.2], [0.0, 2.0, 0.0]],
+        [[1.0, -0.5, 0.4], [0.9, 0.1, -0.8], [1.4, 0.6, 0.2], [0.3, 0.0, 1.0]],
+    ]
+)
+_MASKED_IDS = torch.tensor([[0, 2, 1, 0], [1, 0, 2, 2]])
+_ANSWERS = torch.tensor([[False, False, True, False], [False, True, True, True]])
+
+
+@exercise("Only the answer counts")
+def masked_loss(answer):
+    """Examine `answer(logits (B, T, V), ids (B, T), answers bool (B, T)) -> mean loss of the answers' tokens`."""
+    got = call_untouched(lambda z: answer(z, _MASKED_IDS.clone(), _ANSWERS.clone()), _MASKED_LOGITS)
+    log_probs, ids, mask = _MASKED_LOGITS.log_softmax(-1), _MASKED_IDS, _ANSWERS
+    each = -log_probs[:, :-1].gather(2, ids[:, 1:, None])[..., 0]  # (B, T − 1): of the tokens from the second on
+    own = -log_probs.gather(2, ids[..., None])[..., 0]
+    late, early = mask[:, 1:], mask[:, :-1]
+    right = each[late].mean()
+    refuse(
+        got,
+        {
+            "every token counts, those of the prompts too": (each.mean(), "Keep only what `answers` marks."),
+            "the mask is one place off": (
+                each[early].mean(),
+                "Row t speaks about token t + 1. Which token must be marked for its loss to count?",
+            ),
+            "each row of logits was compared with the token that it has read": (
+                own[mask].mean(),
+                "Row t speaks about token t + 1.",
+            ),
+            "the prompts count, and the answers do not": (each[~late].mean(), "True marks the answers."),
+            "that is the sum over the answers' tokens": (right * late.sum(), "The loss is a mean per token."),
+            "it was divided by the number of all tokens": (
+                (each * late).sum() / late.numel(),
+                "Over how many tokens is the mean?",
+            ),
+            "that is a mean of the rows' means": (
+                torch.stack([row[m].mean() for row, m in zip(each, late, strict=True)]).mean(),
+                "Rows have different lengths; every answer's token counts the same.",
+            ),
+            "the sign is missing": (-right, "The logarithm of a probability is negative; a loss is not."),
+        },
+    )
+    expect_number(got, right.item(), "the loss", hint="−ln p of each marked token, then the mean.")
+    everything = torch.ones(1, 3, dtype=torch.bool)
+    expect_number(
+        answer(_MASKED_LOGITS[:1, :3].clone(), ids[:1, :3].clone(), everything),
+        each[0, :2].mean().item(),
+        "the loss of one row in which every token is marked",
+        hint="Nothing predicts the first token.",
+    )
+    return "prompts are read, but only answers are learnt: what transformers does where a label is -100."
+
+
 _MATRIX = torch.tensor([[3.0, 1.0, 0.2], [-1.0, 2.0, 0.5], [0.3, -0.4, 0.1], [1.0, 0.0, -2.0]])
 
 
@@ -184,39 +297,3 @@ def orthogonalise(answer):
         answer(_MATRIX.T.clone()), right.T, "the result for a matrix with more columns than rows", tolerance=1e-4
     )
     return "U·Vᵀ: all directions of the gradient are kept, and all count the same."
-
-
-CURVES = {"A": "rate too high", "B": "overfitting", "C": "rate too low", "D": "healthy"}
-_WHY = {
-    ("A", "overfitting"): "a loss that jumps up in training itself is no overfitting: there, the training loss falls.",
-    ("A", "rate too low"): "a rate that is too low makes small, careful steps. Are these small?",
-    ("A", "healthy"): "does a healthy loss jump to several times what it was at first?",
-    ("B", "rate too high"): "in B the training loss falls to the end. Look at the other line.",
-    ("B", "rate too low"): "in B the training loss falls to the end. Look at the other line.",
-    ("B", "healthy"): "what does the dashed line of B do after its lowest point?",
-    ("C", "rate too high"): "C never jumps: it falls at every stage. What is wrong with its speed?",
-    ("C", "overfitting"): "both lines of C fall together, so it has learnt nothing by heart.",
-    ("C", "healthy"): "where is C after all these steps, compared with D?",
-    ("D", "rate too high"): "D does not jump: both of its lines go down all the way.",
-    ("D", "overfitting"): "the two lines of D stay together to the end.",
-    ("D", "rate too low"): "D comes down as quickly as any.",
-}
-
-
-@exercise("Four curves, four stories")
-def curves(answer):
-    """Examine a dict that says of each of the curves A to D what it shows: one of the four values of `CURVES`."""
-    names = sorted(CURVES.values())
-    if not isinstance(answer, dict):
-        raise WrongError(f"the answer should be a dict, but is {type(answer).__name__}: {answer!r:.60}.")
-    if answer.keys() != CURVES.keys():
-        raise WrongError(
-            f"the answer should have the keys A, B, C and D, but has {', '.join(map(str, answer)) or 'none'}."
-        )
-    for curve, told in answer.items():
-        if told not in names:
-            raise WrongError(f"{curve}: {told!r} is none of the four: {', '.join(names)}.")
-    for curve, told in answer.items():
-        if told != CURVES[curve]:
-            raise WrongError(f"{curve} is not {told!r}: {_WHY[curve, told]}", hint="The dashed line is held-out text.")
-    return "a jump, a parting of the lines, a crawl, and a fall together."

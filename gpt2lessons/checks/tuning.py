@@ -1,4 +1,4 @@
-"""Checks of lesson 10: perplexity, the objective in closed form, the choice, paired differences, the Pareto front."""
+"""Checks of lesson 10: perplexity, the objective in closed form, a paired interval, and what it decides."""
 
 import math
 
@@ -136,145 +136,121 @@ def objective(answer):
     return "drawn from the filtered distribution, scored under the model's own."
 
 
-@exercise("The right setting is not the lowest")
-def choice(answer):
-    """Examine `answer(perplexities: list, human: float) -> int`, the place of the one nearest to human in ln."""
-    cases = (
-        ([5.0, 18.0, 41.0, 9.0, 55.0], 30.0),
-        ([12.0, 70.0, 24.0, 3.0], 42.0),
-        ([80.0, 7.0, 31.0, 26.0], 28.0),
-        ([40.0, 100.0], 80.0),
-        ([11.0, 20.0, 8.9], 10.0),
-    )
-    rules = {
-        "the lowest perplexity wins again: with reference texts as the target it should not": lambda v, h: np.argmin(v),
-        "the highest perplexity wins; the target is in between": lambda v, h: np.argmax(v),
-        "the differences are taken in perplexity, where twice as high counts more than half as high": lambda v, h: (
-            np.argmin(np.abs(np.array(v) - h))
-        ),
-        "only settings below the references' value are considered": lambda v, h: np.argmax(
-            [x if x <= h else -1 for x in v]
-        ),
-        "only settings above the references' value are considered": lambda v, h: np.argmin(
-            [x if x >= h else math.inf for x in v]
-        ),
-        "that is the farthest from the references' value, not the nearest": lambda v, h: np.argmax(
-            np.abs(np.log(v) - math.log(h))
-        ),
-    }
-    right = [int(np.argmin(np.abs(np.log(v) - math.log(h)))) for v, h in cases]
-    got = [as_number(answer(list(v), h), "the place") for v, h in cases]
-    if all(g in v for g, (v, _) in zip(got, cases, strict=True)):
-        raise WrongError("these are perplexities; the answer is the place in the list.", hint="The first place is 0.")
-    if got == [r + 1 for r in right]:
-        raise WrongError("the places are counted from 1.", hint="The first place is 0.")
-    for problem, rule in rules.items():
-        if got != right and got == [int(rule(v, h)) for v, h in cases]:
-            raise WrongError(f"{problem}.", hint="Compare logarithms, and take the distance on either side.")
-    for (values, human), g, r in zip(cases, got, right, strict=True):
-        expect_value(int(g) if float(g).is_integer() else g, r, f"the choice for {values} and human {human}")
-    return "nearest to the reference texts, on the scale where ratios count."
-
-
-@exercise("Paired differences")
+@exercise("An interval for a paired difference")
 def paired(answer):
-    """Examine `answer(first (P,), second (P,)) -> (mean difference, standard error)`, prompts paired."""
-    for seed, size in ((0, 8), (1, 5)):
+    """Examine `answer(first (P,), second (P,), t) -> (low, high)`: mean difference ± t standard errors, paired."""
+    for seed, size, t in ((0, 8, 2.365), (1, 5, 2.776)):
         rng = np.random.default_rng(seed)
         prompts = rng.normal(3, 1, size)
         a, b = prompts + rng.normal(0.3, 0.1, size), prompts + rng.normal(0, 0.1, size)
         first, second = torch.tensor(a), torch.tensor(b)
-        got = answer(first.clone(), second.clone())
+        got = answer(first.clone(), second.clone(), t)
         if not isinstance(got, tuple | list) or len(got) != 2:
-            raise WrongError("the answer should be two numbers: (mean difference, standard error).")
-        mean, error = as_number(got[0], "the mean difference"), as_number(got[1], "the standard error")
+            raise WrongError("the answer should be two numbers: (low, high).")
+        low, high = as_number(got[0], "the lower end"), as_number(got[1], "the upper end")
         d = a - b
+        error = d.std(ddof=1) / math.sqrt(size)
+        if low > high:
+            raise WrongError("the lower end lies above the upper end.", hint="(low, high), in this order.")
+        _expect_centre((low + high) / 2, d)
         refuse(
-            mean,
+            (high - low) / 2,
             {
-                "the difference is the wrong way round: first minus second is asked for": (-d.mean(), ""),
-                "the differences are added up, but not averaged": (d.sum(), ""),
-                "the sign of each difference is lost before the mean": (
-                    np.abs(d).mean(),
-                    "Positive and negative count.",
-                )
-                if (d < 0).any()
-                else (math.inf, ""),
-            },
-        )
-        expect_number(mean, d.mean(), "the mean difference")
-        refuse(
-            error,
-            {
-                "the pairing is ignored: how much prompts differ from each other went into the error": (
-                    math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / size),
+                "the pairing is ignored: how much prompts differ from each other makes the interval wide": (
+                    t * math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / size),
                     "Take the difference prompt by prompt first, then its spread.",
                 ),
-                "this is the standard deviation of one difference, not of their mean": (
-                    d.std(ddof=1),
-                    "The mean of n differences varies less than one of them.",
+                "this is as wide as the spread of one difference; the mean of several varies less": (
+                    t * d.std(ddof=1),
+                    "The standard error of a mean is smaller than the standard deviation.",
                 ),
-                "the standard deviation is divided by n instead of its square root": (d.std(ddof=1) / size, ""),
-                "the spread is divided by n where n − 1 is needed: too narrow": (
-                    d.std() / math.sqrt(size),
+                "the standard deviation is divided by n instead of its square root": (t * d.std(ddof=1) / size, ""),
+                "the squared differences are divided by n where n − 1 is needed: too narrow": (
+                    t * d.std() / math.sqrt(size),
                     "The mean was estimated from the same differences.",
                 ),
-                "this is a variance; the square root is missing": (d.var(ddof=1) / size, ""),
-                "this is the half width of an interval: the error was multiplied by 1.96 already": (
-                    1.96 * d.std(ddof=1) / math.sqrt(size),
-                    "The standard error alone is asked for.",
-                ),
+                "a variance stands where its square root should: the units are squared": (t * d.var(ddof=1) / size, ""),
+                "1.96 is the factor for many values; with few, t is larger": (1.96 * error, "t is the third argument."),
+                "the factor t is missing: this is mean ± one standard error": (error, ""),
+                "the interval has half its width: t standard errors belong on either side": (t * error / 2, ""),
             },
         )
-        expect_number(error, d.std(ddof=1) / math.sqrt(size), "the standard error")
-    return "what all settings share, the difficulty of a prompt, has cancelled."
+        expect_number((high - low) / 2, t * error, "half the width of the interval")
+    return "what both settings share, the difficulty of a prompt, has cancelled."
 
 
-@exercise("The Pareto front")
-def front(answer):
-    """Examine `answer(points: list of (quality, diversity)) -> list of bool`; higher is better in both."""
-    cases = (
-        [(1, 9), (4, 7), (4, 5), (6, 6), (3, 6), (9, 1), (5, 1)],
-        [(2, 2), (2, 2), (1, 3), (0, 3)],
-        [(1, 8), (3, 5), (5, 4), (9, 1), (4, 4)],
-        [(3, 3)],
+def _expect_centre(centre, d):
+    """The middle of the interval is the mean of the differences `d` (P,)."""
+    refuse(
+        centre,
+        {
+            "the difference is the wrong way round: first minus second is asked for": (-d.mean(), ""),
+            "the differences are added up, but not averaged": (d.sum(), ""),
+        },
     )
-    rules = {
-        "a point stays although another is as good in one and better in the other": lambda p: [
-            not any(x > a and y > b for x, y in p) for a, b in p
-        ],
-        "of two equal points neither dominates the other: both stay": lambda p: [
-            not any(x >= a and y >= b for x, y in p[:i] + p[i + 1 :]) for i, (a, b) in enumerate(p)
-        ],
-        "of two equal points only one stays; neither dominates the other": lambda p: [
-            t and point not in p[:i] for i, (t, point) in enumerate(zip(_front(p), p, strict=True))
-        ],
-        "lower is taken for better": lambda p: _front([(-a, -b) for a, b in p]),
-        "the first number is taken as better where it is lower": lambda p: _front([(-a, b) for a, b in p]),
-        "the second number is taken as better where it is lower": lambda p: _front([(a, -b) for a, b in p]),
-        "only the best of each column stays; a front has compromises too": lambda p: [
-            a == max(x for x, _ in p) or b == max(y for _, y in p) for a, b in p
-        ],
-        "the numbers are added up, and only the largest sum stays": lambda p: [
-            a + b == max(x + y for x, y in p) for a, b in p
-        ],
-        "the answer is upside down: True is for what no other point beats": lambda p: [not t for t in _front(p)],
-        "everything stays: a point that is beaten in both should not": lambda p: [True] * len(p),
+    expect_number(centre, d.mean(), "the middle of the interval")
+
+
+_RULES = {  # what decides wrongly -> (rule, hint)
+    "0 in the interval counts as near: an interval so wide that it holds everything shows nothing": (
+        lambda low, high, margin: "near" if low <= 0 <= high else "far" if low > margin or high < -margin else "open",
+        "Near needs the whole interval within the margin.",
+    ),
+    "0 outside the interval counts as far: a difference may be certain and still small": (
+        lambda low, high, margin: "near" if -margin < low and high < margin and low <= 0 <= high else "far",
+        "Compare with the margin, not with 0.",
+    ),
+    "only the middle of the interval decides, so its width does not matter": (
+        lambda low, high, margin: "near" if abs(low + high) / 2 <= margin else "far",
+        "Both ends have to be on the same side of the margin.",
+    ),
+    "whatever is not near counts as far: not shown is not refuted": (
+        lambda low, high, margin: "near" if -margin < low and high < margin else "far",
+        "Far needs the whole interval outside the margin.",
+    ),
+    "whatever is not far counts as near: not refuted is not shown": (
+        lambda low, high, margin: "far" if low > margin or high < -margin else "near",
+        "Near needs the whole interval within the margin.",
+    ),
+    "only the upper side is watched: a setting can also be far below people": (
+        lambda low, high, margin: "near" if high < margin else "far" if low > margin else "open",
+        "The margin has two ends, −margin and +margin.",
+    ),
+    "an interval that reaches over both ends of the margin is not far": (
+        lambda low, high, margin: (
+            "near" if -margin < low and high < margin else "far" if abs(low) > margin and abs(high) > margin else "open"
+        ),
+        "Far means: all of it above +margin, or all of it below −margin.",
+    ),
+}
+
+
+@exercise("Near, far or open")
+def verdict(answer):
+    """Examine `answer(low, high, margin) -> "near", "far" or "open"`: where a gap's interval lies."""
+    cases = {
+        (-0.1, 0.2, 0.4): "near",
+        (0.1, 0.3, 0.4): "near",
+        (-0.3, -0.1, 0.4): "near",
+        (0.5, 0.9, 0.4): "far",
+        (-1.9, -1.2, 0.4): "far",
+        (-0.1, 0.6, 0.4): "open",
+        (-0.9, 0.1, 0.4): "open",
+        (0.2, 0.7, 0.4): "open",
+        (-0.8, -0.2, 0.4): "open",
+        (-0.7, 0.6, 0.4): "open",
+        (0.2, 0.3, 0.1): "far",
+        (-0.6, 0.6, 0.7): "near",
     }
-    got = []
-    for points in cases:
-        result = answer(list(points))
-        if not isinstance(result, list | tuple) or len(result) != len(points):
-            raise WrongError(f"for {points} the answer should be a list of {len(points)} times True or False.")
-        got.append([bool(x) for x in result])
-    right = [_front(points) for points in cases]
-    for problem, rule in rules.items():
-        if got != right and got == [rule(points) for points in cases]:
-            raise WrongError(f"{problem}.", hint="Beaten means: another is at least as good in both, better in one.")
-    for points, g, r in zip(cases, got, right, strict=True):
-        expect_value(g, r, f"the front of {points}")
-    return "what is left is what nothing else beats."
-
-
-def _front(points):
-    return [not any(x >= a and y >= b and (x, y) != (a, b) for x, y in points) for a, b in points]
+    got = [answer(*case) for case in cases]
+    if None in got:
+        raise WrongError("one of the answers is None. Does every branch of your function return?")
+    if strange := [word for word in got if word not in ("near", "far", "open")]:
+        raise WrongError(f"the answer is one of 'near', 'far' and 'open', not {strange[0]!r:.60}.")
+    if got != list(cases.values()):
+        for problem, (rule, hint) in _RULES.items():
+            if got == [rule(*case) for case in cases]:
+                raise WrongError(f"{problem}.", hint=hint)
+    for ((low, high, margin), right), word in zip(cases.items(), got, strict=True):
+        expect_value(word, right, f"the verdict on {low} to {high} with the margin {margin}")
+    return "what is shown, what is refuted, and what these prompts cannot decide are three things."

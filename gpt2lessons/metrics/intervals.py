@@ -1,5 +1,6 @@
 """How far a number measured on a sample may be from the truth: the bootstrap, Student's and Wilson's interval."""
 
+import functools
 import math
 from statistics import NormalDist
 
@@ -11,7 +12,8 @@ def bootstrap_interval(values, statistic=None, *, seed=0, resamples=1000, confid
 
     `statistic` takes a resampled array of the same shape and returns a number (default: the mean). The N rows are
     drawn again with replacement `resamples` times; the same `seed` gives the same interval (Efron 1979). With few
-    rows (less than about 20) the interval is too narrow. Raises ValueError for fewer than 2 rows.
+    rows (less than about 20) the interval is too narrow: of 12 normal values it holds the mean in about 91 % of all
+    cases, not in 95 %. For the mean of few values take `student_interval`. Raises ValueError for fewer than 2 rows.
     """
     values = np.asarray(values, dtype=float)
     if values.ndim == 0 or len(values) < 2:
@@ -43,6 +45,7 @@ def student_interval(values, *, confidence=0.95):
     return float(values.mean() - spread), float(values.mean() + spread)
 
 
+@functools.cache
 def _student_quantile(freedom, confidence):
     """Return t with P(|T| ≤ t) = `confidence`: with T = √freedom · tan θ the density of θ is cos θ ^ (freedom − 1)."""
     angles = np.linspace(0, math.pi / 2, 200_001)

@@ -64,6 +64,33 @@ def plot_runs(runs, *, lines=None, ylabel="loss (nats per token)", xlabel="step"
     return ax
 
 
+def plot_scaling(sizes, above, fit, predicted, reached, *, ax=None):
+    """Draw how far models of `sizes` (K parameters) are above the floor, log-log, with a line through the last ones.
+
+    `above` {name: (K,)}: one curve each, measured (dots). `fit` (K + 1,): the line's value at `sizes` and at the size
+    `predicted`, where it is an open square; `reached`, what was then measured there, is a filled one.
+    """
+    sizes, fit = _numbers(sizes, "sizes"), _numbers(fit, "fit")
+    if len(fit) != len(sizes) + 1 or any(len(values) != len(sizes) for values in above.values()):
+        raise ValueError(f"{len(sizes)} sizes need as many values in each curve, and a fit of {len(sizes) + 1}.")
+    ax = new_axes(ax, width=8.5, height=4.2)
+    for i, (name, values) in enumerate(above.items()):
+        ax.plot(sizes, _numbers(values, name), marker=_MARKERS[i % 8], linestyle=_LINES[i % 4], label=name)
+    ends = [*sizes, predicted]
+    ax.plot(ends, fit, color=COLOURS["grey"], linewidth=1.3, label="fitted line")
+    square = {"marker": "s", "markersize": 10, "linestyle": "", "color": COLOURS["red"]}
+    ax.plot([predicted], fit[-1:], fillstyle="none", label="predicted", **square)
+    ax.plot([predicted], [reached], label="measured", **square)
+    ax.set(xscale="log", yscale="log", xlabel="parameters", ylabel="loss above the floor\n(nats per byte)")
+    ax.set_xticks(ends, [f"{size:,.0f}" for size in ends])
+    ax.minorticks_off()
+    low, high = ax.get_ylim()
+    shown = [tick for tick in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5) if low <= tick <= high]
+    ax.set_yticks(shown, [f"{tick:g}" for tick in shown])
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
+    return ax
+
+
 def plot_schedule(rates, *, ax=None):
     """Draw the learning rate of every step as a share of its peak; `rates` as the runs of `plot_runs`."""
     ax = plot_runs(rates, ylabel="learning rate\n(share of its peak)", ax=new_axes(ax, width=8, height=3))
@@ -97,7 +124,7 @@ def plot_loss_and_gradient(words, probs, target, *, axes=None):
     names = [f"{w} (right)" if i == target else w for i, w in enumerate(words)]
     right.set_yticks(range(len(words)), names)
     right.invert_yaxis()
-    right.set(xlabel="gradient of the loss by the logit", xlim=(-1.15, 1.15))
+    right.set(xlabel="gradient of the loss\nwith respect to the logit", xlim=(-1.15, 1.15))
     return axes
 
 

@@ -1,4 +1,4 @@
-"""Figures of a search for settings: scores over a grid, winners over seeds, quality against diversity.
+"""Figures of a search for settings: scores over a grid, the score that won and a later one, gaps to people.
 
 Perplexities are drawn on a logarithmic axis, where equal steps are equal ratios.
 """
@@ -45,39 +45,25 @@ def plot_grid(scores, *, names=("top_k", "top_p", "temperature"), mark=None, axe
     return axes
 
 
-def plot_settings(names, values, low, high, *, line=None, line_label="", marked=(), x_label="perplexity", ax=None):
-    """Draw one value with its interval per setting, the lowest on top; `marked` names are drawn as red diamonds."""
-    ax = new_axes(ax, width=7.5, height=1.1 + 0.26 * len(names))
-    values, low, high = map(numbers, (values, low, high))
-    order = np.argsort(values, kind="stable")
-    for place, i in enumerate(order):
-        colour, shape = (COLOURS["red"], "D") if names[i] in marked else (COLOURS["blue"], "o")
-        ax.plot([low[i], high[i]], [place, place], color=colour, lw=2)
-        ax.plot(values[i], place, shape, color=colour)
-    if line is not None:
-        ax.axvline(line, color=COLOURS["green"], ls="--", lw=2, label=line_label)
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    ax.set_yticks(range(len(order)), [names[i] for i in order], fontsize=10)
-    ax.set(xlabel=x_label, ylim=(len(order) - 0.4, -0.6))
-    _log_axis(ax)
-    ax.grid(axis="y", color=COLOURS["light"], lw=0.6)
-    return ax
+def plot_gaps(temperatures, lines, *, margin, marks=(), ax=None):
+    """Draw gaps to people's texts at each temperature, one line per entry of `lines`: {label: (gap, low, high)}.
 
-
-def plot_winners(names, shares, *, marked=(), ax=None):
-    """Draw how often each setting won, the most frequent on top; `shares` are from 0 to 1."""
-    ax = new_axes(ax, width=7.5, height=1.1 + 0.3 * len(names))
-    shares = numbers(shares)
-    order = np.argsort(-shares, kind="stable")
-    longest = shares.max()
-    for place, i in enumerate(order):
-        special = names[i] in marked
-        ax.barh(place, shares[i], color=COLOURS["red" if special else "sky"], height=0.7, hatch="//" * special)
-        ax.text(shares[i] + 0.01 * longest, place, f"{shares[i]:.0%}", va="center", fontsize=10)
-    ax.set_yticks(range(len(order)), [names[i] for i in order], fontsize=10)
-    ax.set(xlabel="share of the runs that this setting wins", xlim=(0, 1.1 * longest), ylim=(len(order) - 0.4, -0.6))
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10]))  # 2.5 % would be written as 2 %
-    ax.xaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=0))
+    The band from −`margin` to +`margin` counts as near; `marks` are further points {label: (temperature, gap)}.
+    """
+    ax = new_axes(ax, width=7.5, height=4.4)
+    ax.axhspan(-margin, margin, color=COLOURS["green"], alpha=0.15, lw=0, label="near: within the margin")
+    ax.axhline(0, color=COLOURS["green"], lw=1.5)
+    temperatures = numbers(temperatures)
+    for place, (name, (gap, low, high)) in enumerate(lines.items()):
+        colour, shape = ((COLOURS["blue"], "o"), (COLOURS["orange"], "s"), (COLOURS["sky"], "^"))[place % 3]
+        gap, low, high = map(numbers, (gap, low, high))
+        at = temperatures + 0.008 * (2 * place - len(lines) + 1)  # so that no interval hides another
+        ax.errorbar(at, gap, (gap - low, high - gap), fmt=f"{shape}-", color=colour, lw=2, capsize=3, label=name)
+    for name, point in dict(marks).items():
+        ax.plot(*point, "D", color=COLOURS["red"], markersize=9, label=name)
+    ax.set(xlabel="temperature", ylabel="gap to people, in ln")
+    ax.set_xticks(temperatures, [f"{t:g}" for t in temperatures])
+    ax.legend(loc="lower right", fontsize=11)
     return ax
 
 
@@ -90,7 +76,7 @@ def plot_curse(printed, honest, *, x_label="perplexity", ax=None):
     ax.hlines(places, printed[order], honest[order], color=COLOURS["light"], lw=2)
     ax.plot(printed[order], places, "v", color=COLOURS["red"], label="the score that won")
     ax.plot(honest[order], places, "o", color=COLOURS["blue"], label="the same setting in all other runs, mean")
-    ax.set(xlabel=x_label, ylabel="runs", yticks=[], ylim=(len(order) - 0.4, -0.6))
+    ax.set(xlabel=f"{x_label} (log scale)", ylabel="runs", yticks=[], ylim=(len(order) - 0.4, -0.6))
     _log_axis(ax)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=11)
     return ax

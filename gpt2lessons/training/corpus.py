@@ -10,6 +10,7 @@ the second are looked at while a training runs.
 import functools
 import json
 import lzma
+import math
 import tarfile
 import tempfile
 import zipfile
@@ -84,6 +85,25 @@ def encode(texts, bpe):
     for text in texts:
         ids.append(np.array([bpe.eos_token_id, *bpe.encode(text)], dtype=np.int32))
     return np.concatenate(ids)
+
+
+def answer_rows(pairs, encode):
+    """Return (ids, labels), both LongTensor (B, T), of `pairs` (prompt, answer): what to read, and what to learn.
+
+    A label is the token itself in the answer and -100, which no loss counts, in the prompt and beyond the row's end.
+    `encode` turns a text into ids (1, N), as `LanguageModel.encode` does. Raises ValueError if there is no pair.
+    """
+    pairs = [tuple(map(encode, pair)) for pair in pairs]
+    if not pairs:
+        raise ValueError("there is no pair to encode: give at least one (prompt, answer).")
+    length = max(prompt.shape[1] + answer.shape[1] for prompt, answer in pairs)
+    ids = pairs[0][0].new_zeros(len(pairs), length)
+    labels = torch.full_like(ids, -100)
+    for row, label, (prompt, answer) in zip(ids, labels, pairs, strict=True):
+        start, end = prompt.shape[1], prompt.shape[1] + answer.shape[1]
+        row[:end] = torch.cat([prompt, answer], 1)
+        label[start:end] = answer
+    return ids, labels
 
 
 def encode_parts(sources, bpe, *, keep=None):
@@ -206,10 +226,11 @@ class Batches:
             raise ValueError(
                 f"shares name {', '.join(shares)}; the corpus has {', '.join(parts)}: {wrong[0]!r} differs."
             )
-        if min(share for pair in shares.values() for share in pair) < 0 or not all(
-            map(sum, zip(*shares.values(), strict=False))
-        ):
-            raise ValueError(f"shares are at least 0 and not all 0, at the first step and at the last, not {shares}.")
+        fine = all(0 <= share < math.inf for pair in shares.values() for share in pair)
+        if not fine or not all(map(sum, zip(*shares.values(), strict=False))):
+            raise ValueError(
+                f"shares are finite, at least 0 and not all 0, at the first step and at the last, not {shares}."
+            )
         self.parts, self.rows, self.context, self.steps, self.seed = parts, rows, context, steps, seed
         totals = [sum(pair[end] for pair in shares.values()) for end in (0, 1)]
         self._shares = {name: (pair[0] / totals[0], pair[1] / totals[1]) for name, pair in shares.items()}

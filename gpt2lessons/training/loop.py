@@ -54,9 +54,13 @@ class Recipe:
     def __post_init__(self):
         if min(self.steps, self.rows, self.context, self.rows_at_once) < 1:
             raise ValueError(f"steps, rows, context and rows_at_once are at least 1, but the recipe is {self}.")
-        if min(self.muon_lr, self.adamw_lr, self.weight_decay) < 0 or self.clip <= 0:
-            raise ValueError(f"rates and weight decay are at least 0, clip is above 0, but the recipe is {self}.")
-        if min(self.warmup, self.decay) < 0 or self.warmup + self.decay > 1:
+        if not all(0 <= rate < math.inf for rate in (self.muon_lr, self.adamw_lr, self.weight_decay)):
+            raise ValueError(f"rates and weight decay are finite and at least 0, but the recipe is {self}.")
+        if not self.clip > 0:
+            raise ValueError(f"clip is above 0, but the recipe is {self}.")
+        if not 0 <= self.seed < 10**12:
+            raise ValueError(f"seed is a whole number, at least 0 and below 10^12, but the recipe is {self}.")
+        if not (self.warmup >= 0 and self.decay >= 0 and self.warmup + self.decay <= 1):
             raise ValueError(f"warmup and decay are shares of the steps, together at most 1, but the recipe is {self}.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is a share, at least 0 and below 1, but the recipe is {self}.")
@@ -102,15 +106,24 @@ def loss_of(logits, targets):
 
 
 def optimizers(model, recipe):
-    """Return [Muon for the matrices inside the blocks, AdamW for all other parameters of our `GPT2`]."""
+    """Return [Muon for the matrices inside the blocks, AdamW for all other parameters of our `GPT2`].
+
+    A `muon_lr` of 0 asks for AdamW alone, without weight decay: it then moves the matrices, too.
+    """
+    if not recipe.muon_lr:
+        return [_adamw(model.parameters(), recipe)]
     inside = {name for name, p in model.named_parameters() if p.dim() == 2 and name.startswith("h.")}
     matrices = [p for name, p in model.named_parameters() if name in inside]
     others = [p for name, p in model.named_parameters() if name not in inside]
     muon = torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=recipe.weight_decay, momentum=0.95)
-    adamw = torch.optim.AdamW(others, lr=recipe.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0)
-    for optimizer, lr in ((muon, recipe.muon_lr), (adamw, recipe.adamw_lr)):
-        optimizer.param_groups[0]["peak"] = lr
-    return [muon, adamw]
+    muon.param_groups[0]["peak"] = recipe.muon_lr
+    return [muon, _adamw(others, recipe)]
+
+
+def _adamw(parameters, recipe):
+    adamw = torch.optim.AdamW(parameters, lr=recipe.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0)
+    adamw.param_groups[0]["peak"] = recipe.adamw_lr
+    return adamw
 
 
 @contextlib.contextmanager
@@ -181,7 +194,7 @@ def run(model, batches, recipe, *, found=None, after=None, validation=None):
             rows = batches[step]
             model.requires_grad_(True).train()
             try:
-                with _dice(recipe, step):
+                with _random_state(recipe, step):
                     loss = train_step(model, rows, found, recipe, step)
             finally:
                 model.requires_grad_(False).eval()
@@ -255,7 +268,7 @@ def write_model(model, folder, *, tokenizer_files, version, dtype=torch.float16)
 
 
 @contextlib.contextmanager
-def _dice(recipe, step):
+def _random_state(recipe, step):
     """Let dropout depend on seed and step alone, so that going on after a stop changes nothing; leave torch's own."""
     with torch.random.fork_rng(enabled=recipe.dropout > 0):
         if recipe.dropout:

@@ -7,12 +7,14 @@ measured of each text is its continuation alone, under the model without any fil
 import itertools
 import json
 import math
+import operator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from gpt2lessons.decoding.arguments import check_whole
 from gpt2lessons.decoding.generation import generate
 from gpt2lessons.tuning.space import OFF, SearchSpace
 
@@ -25,7 +27,11 @@ def perplexity(tokens, log_probs):
 
 
 def distinct_2(tokens, log_probs):
-    """Share of different pairs among the continuation's neighbouring `tokens` (N,): 1 says nothing twice."""
+    """Share of different pairs among the continuation's neighbouring `tokens` (N,): 1 says nothing twice.
+
+    Li et al. 2016, of one text and of tokens; the metric `distinct_n` of `gpt2lessons.metrics` counts words unless it
+    is given a tokenizer, and can count over a set of texts, as the paper does.
+    """
     pairs = list(itertools.pairwise(tokens))
     return len(set(pairs)) / len(pairs) if pairs else 1.0
 
@@ -34,6 +40,8 @@ def repetition(tokens, log_probs):
     """Is the token at each place one of the 32 before it? The share of `tokens` (N,) for which it is.
 
     Welleck et al. 2020, "Neural text generation with unlikelihood training", section 4 (rep/l with l = 32).
+    It counts tokens of every text; the metric `repetition` of `gpt2lessons.metrics` is Holtzman's, the share of texts
+    that end in a loop.
     """
     return sum(token in tokens[max(0, i - 32) : i] for i, token in enumerate(tokens)) / len(tokens)
 
@@ -71,8 +79,10 @@ def sweep(
     _check_sweep(settings, prompts, samples_per_setting, max_new_tokens, batch_size)
     measures = objectives if isinstance(objectives, dict) else {name: _objective(name) for name in objectives}
     plan = _plan(len(prompts), samples_per_setting, len(settings), batch_size)
+    seed = operator.index(seed)
     identity = json.dumps(
-        [lm.name, settings, list(prompts), samples_per_setting, max_new_tokens, seed, batch_size, list(measures)]
+        [lm.name, settings, list(prompts), samples_per_setting, max_new_tokens, seed, batch_size, list(measures)],
+        default=operator.methodcaller("item"),  # numbers of numpy's
     )
     done = _finished(identity, plan, resume, checkpoint)
     total = sum(map(len, plan))
@@ -107,8 +117,7 @@ def _check_sweep(settings, prompts, samples, max_new_tokens, batch_size):
         "max_new_tokens": max_new_tokens,
         "batch_size": batch_size,
     }.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r} is not allowed: it is a whole number of at least 1.")
+        check_whole(value, name, 1)
 
 
 def _objective(name):
@@ -201,7 +210,7 @@ def _check_identity(wanted, found, what):
 def _keep(checkpoint, number, rows):
     if checkpoint is not None:
         with Path(checkpoint).open("a", encoding="utf8") as file:
-            file.write(json.dumps([number, rows]) + "\n")
+            file.write(json.dumps([number, rows], default=operator.methodcaller("item")) + "\n")
 
 
 def _table(settings, done, measures):

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -25,26 +24,33 @@ def objective_by_loop(probs, kept):
     return math.exp(sum(-p / mass * math.log(p) for p, k in pairs if k))
 
 
-def paired_by_numpy(a, b):
+def paired_by_numpy(a, b, t):
     d = (a - b).numpy()
-    return d.mean(), d.std(ddof=1) / len(d) ** 0.5
+    half = t * (((d - d.mean()) ** 2).sum() / (len(d) - 1) / len(d)) ** 0.5
+    return [d.mean() - half, d.mean() + half]
 
 
-def front_by_sorting(points):
-    out = [True] * len(points)
-    for i, (a, b) in enumerate(points):
-        for x, y in points:
-            if (x > a and y >= b) or (x >= a and y > b):
-                out[i] = False
-    return out
+def verdict_by_distance(low, high, margin):
+    nearest = max(low, -high, 0)
+    farthest = max(abs(low), abs(high))
+    return "far" if nearest > margin else "open" if farthest > margin else "near"
+
+
+def half_width(half):
+    """Return an answer whose interval is first minus second ± `half(first, second, t)`."""
+
+    def answer(a, b, t):
+        centre = (a - b).mean().item()
+        return centre - float(half(a, b, t)), centre + float(half(a, b, t))
+
+    return answer
 
 
 RIGHT = {
     "perplexity": by_hand,
     "objective": objective_by_loop,
-    "choice": lambda v, h: int(np.argmin(np.abs(np.log2(np.array(v) / h)))),
     "paired": paired_by_numpy,
-    "front": front_by_sorting,
+    "verdict": verdict_by_distance,
 }
 
 
@@ -81,44 +87,41 @@ WRONG = {
         "nan": (lambda p, k: ((p * k).log() * 0 * p).sum(), "nan"),
         "removed": (lambda p, k: RIGHT["objective"](p, ~k & (p > 0)), "removed tokens"),
     },
-    "choice": {
-        "argmin": (lambda v, h: int(np.argmin(v)), "lowest perplexity wins again"),
-        "argmax": (lambda v, h: int(np.argmax(v)), "highest"),
-        "plain": (lambda v, h: int(np.argmin(np.abs(np.array(v) - h))), "taken in perplexity"),
-        "below": (lambda v, h: int(np.argmax([x if x <= h else -1 for x in v])), "below"),
-        "farthest": (lambda v, h: int(np.argmax(np.abs(np.log(np.array(v) / h)))), "farthest"),
-        "value": (lambda v, h: min(v, key=lambda x: abs(math.log(x / h))), "place in the list"),
-        "from one": (lambda v, h: 1 + RIGHT["choice"](v, h), "counted from 1"),
-    },
     "paired": {
-        "unpaired": (
-            lambda a, b: ((a - b).mean(), ((a.var() + b.var()) / len(a)).sqrt()),
-            "pairing is ignored",
-        ),
-        "deviation": (lambda a, b: ((a - b).mean(), (a - b).std()), "standard deviation of one"),
-        "by n": (lambda a, b: ((a - b).mean(), (a - b).std() / len(a)), "instead of its square root"),
-        "population": (lambda a, b: ((a - b).mean(), (a - b).std(correction=0) / len(a) ** 0.5), "n − 1"),
-        "variance": (lambda a, b: ((a - b).mean(), (a - b).var() / len(a)), "square root is missing"),
-        "half width": (lambda a, b: ((a - b).mean(), 1.96 * (a - b).std() / len(a) ** 0.5), "half width"),
-        "reversed": (lambda a, b: ((b - a).mean(), 0.1), "wrong way round"),
-        "one number": (lambda a, b: (a - b).mean(), "two numbers"),
+        "unpaired": (half_width(lambda a, b, t: t * ((a.var() + b.var()) / len(a)).sqrt()), "pairing is ignored"),
+        "deviation": (half_width(lambda a, b, t: t * (a - b).std()), "spread of one difference"),
+        "by n": (half_width(lambda a, b, t: t * (a - b).std() / len(a)), "instead of its square root"),
+        "population": (half_width(lambda a, b, t: t * (a - b).std(correction=0) / len(a) ** 0.5), "n − 1"),
+        "variance": (half_width(lambda a, b, t: t * (a - b).var() / len(a)), "units are squared"),
+        "normal": (half_width(lambda a, b, t: 1.96 * (a - b).std() / len(a) ** 0.5), "factor for many"),
+        "no factor": (half_width(lambda a, b, t: (a - b).std() / len(a) ** 0.5), "factor t is missing"),
+        "half": (half_width(lambda a, b, t: t * (a - b).std() / len(a) ** 0.5 / 2), "half its width"),
+        "reversed": (lambda a, b, t: paired_by_numpy(b, a, t), "wrong way round"),
+        "sum": (lambda a, b, t: ((a - b).sum() - 0.1, (a - b).sum() + 0.1), "not averaged"),
+        "upside down": (lambda a, b, t: paired_by_numpy(a, b, t)[::-1], "above the upper end"),
+        "one number": (lambda a, b, t: (a - b).mean(), "two numbers"),
     },
-    "front": {
-        "strict": (lambda q: [not any(x > a and y > b for x, y in q) for a, b in q], "as good in one and better"),
-        "lower": (lambda q: front_by_sorting([(-a, -b) for a, b in q]), "lower is taken"),
-        "mixed": (lambda q: front_by_sorting([(-a, b) for a, b in q]), "first number"),
-        "sum": (lambda q: [a + b == max(x + y for x, y in q) for a, b in q], "added up"),
-        "extremes": (
-            lambda q: [a == max(x for x, _ in q) or b == max(y for _, y in q) for a, b in q],
-            "compromises",
+    "verdict": {
+        "holds 0": (
+            lambda low, high, m: "near" if low <= 0 <= high else "far" if low > m or high < -m else "open",
+            "0 in the interval",
         ),
-        "everything": (lambda q: [True] * len(q), "everything stays"),
-        "upside down": (lambda q: [not t for t in front_by_sorting(q)], "upside down"),
-        "equals beat": (
-            lambda q: [not any(x >= a and y >= b for x, y in q[:i] + q[i + 1 :]) for i, (a, b) in enumerate(q)],
-            "two equal points",
+        "significant": (
+            lambda low, high, m: "far" if low > 0 or high < 0 or low < -m or high > m else "near",
+            "0 outside the interval",
         ),
-        "numbers": (lambda q: 3, "a list of"),
+        "middle": (lambda low, high, m: "near" if abs((low + high) / 2) <= m else "far", "middle of the interval"),
+        "never open": (lambda low, high, m: "near" if max(-low, high) < m else "far", "not shown is not refuted"),
+        "generous": (lambda low, high, m: "far" if max(low, -high) > m else "near", "not refuted is not shown"),
+        "one side": (lambda low, high, m: "near" if high < m else "far" if low > m else "open", "only the upper side"),
+        "absolute": (
+            lambda low, high, m: (
+                "near" if max(abs(low), abs(high)) < m else "far" if min(abs(low), abs(high)) > m else "open"
+            ),
+            "both ends of the margin",
+        ),
+        "nothing": (lambda low, high, m: None, "is None"),
+        "yes": (lambda low, high, m: True, "one of 'near'"),
     },
 }
 

@@ -119,3 +119,16 @@ def test_a_watched_step_has_its_line_and_its_tokens():
 def test_bad_input_gets_a_sentence(draw, words):
     with pytest.raises(ValueError, match=words.replace("(", r"\(").replace(")", r"\)")):
         draw()
+
+
+def test_scaling_shows_what_was_predicted_and_what_was_measured():
+    ax = plots.plot_scaling([100, 1000], {"10 steps": [2.0, 1.0], "20 steps": [1, 0.5]}, [1, 0.5, 0.25], 10000, 0.1)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    by_name = {line.get_label(): (line.get_xdata().tolist(), list(line.get_ydata())) for line in ax.lines}
+    assert by_name["20 steps"] == ([100, 1000], [1, 0.5])
+    assert by_name["fitted line"] == ([100, 1000, 10000], [1, 0.5, 0.25])
+    assert by_name["predicted"] == ([10000], [0.25])
+    assert by_name["measured"] == ([10000], [0.1])
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["100", "1,000", "10,000"]
+    with pytest.raises(ValueError, match="a fit of 3"):
+        plots.plot_scaling([100, 1000], {"a": [1, 2]}, [1, 2], 10000, 0.1)

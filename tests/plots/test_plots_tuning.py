@@ -27,30 +27,19 @@ def test_grid_writes_every_score_into_its_cell_and_leaves_gaps():
     assert [len(ax.patches) for ax in axes] == [0, 1]
 
 
-def test_settings_are_sorted_with_their_intervals_and_the_line():
-    ax = tuning.plot_settings(["b", "a"], [20, 10], [15, 8], [30, 12], line=40, line_label="target", marked=["b"])
-    assert labels(ax.yaxis) == ["a", "b"]
-    lines = [tuple(line.get_xdata()) for line in ax.lines]
-    assert lines[:4] == [(8, 12), (10,), (15, 30), (20,)]
-    assert ax.lines[3].get_marker() == "D"
-    assert set(ax.lines[4].get_xdata()) == {40}
-    assert ax.get_xscale() == "log"
-
-
-def test_winners_are_sorted_by_how_often_they_won():
-    ax = tuning.plot_winners(["seldom", "often"], [0.1, 0.9], marked=["seldom"])
-    assert labels(ax.yaxis) == ["often", "seldom"]
-    assert [bar.get_width() for bar in ax.patches] == [0.9, 0.1]
-    assert [bool(bar.get_hatch()) for bar in ax.patches] == [False, True]
-    assert [t.get_text() for t in ax.texts] == ["90%", "10%"]
-
-
-@pytest.mark.parametrize("largest", [0.04, 0.19, 0.5, 1.0])
-def test_the_ticks_of_the_winners_are_whole_percents(largest):
-    ax = tuning.plot_winners(["a", "b"], [largest, 0.01])
-    ax.figure.canvas.draw()
-    shown = [float(t.get_text().rstrip("%")) for t in ax.get_xticklabels()]
-    assert np.allclose(shown, 100 * ax.get_xticks())
+def test_gaps_show_each_point_with_its_interval_and_the_margin():
+    lines = {"no filter": ([-1.0, 0.5], [-1.5, 0.0], [-0.5, 0.75]), "p 0.9": ([-2.0, 0.0], [-2.5, -1.0], [-1.5, 1.0])}
+    ax = tuning.plot_gaps([0.7, 1.3], lines, margin=0.4, marks={"announced": (0.7, -1.9)})
+    first, second = ax.containers
+    assert first[0].get_ydata().tolist() == [-1, 0.5]
+    segments = [segment[:, 1].tolist() for segment in second[2][0].get_segments()]
+    assert segments == [[-2.5, -1.5], [-1, 1]]
+    assert abs(first[0].get_xdata() - [0.7, 1.3]).max() < 0.02
+    band = ax.patches[0]
+    assert (band.get_y(), band.get_y() + band.get_height()) == (-0.4, 0.4)
+    assert ax.lines[-1].get_xydata().tolist() == [[0.7, -1.9]]
+    assert [t.get_text() for t in ax.get_legend().get_texts()].count("announced") == 1
+    assert labels(ax.xaxis) == ["0.7", "1.3"]
 
 
 def test_curse_joins_each_score_with_its_own_later_mean():
@@ -85,6 +74,7 @@ def test_temperature_curve_marks_its_minimum():
 
 
 def test_ticks_are_plain_numbers():
-    ax = tuning.plot_settings(["a", "b"], [10, 100], [9, 90], [11, 110])
+    ax = tuning.plot_curse([10, 100], [11, 110])
+    assert "log scale" in ax.get_xlabel()
     assert {"10", "100"} <= set(labels(ax.xaxis))
     assert all(np.isfinite(float(text)) for text in labels(ax.xaxis))

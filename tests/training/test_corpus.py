@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,6 +139,9 @@ def test_bad_batches_are_refused():
         corpus.Batches({"a": np.arange(99)}, rows=1, context=4, steps=1, shares={"a": (1, 1), "novels": (1, 1)})
     with pytest.raises(ValueError, match="not all 0"):
         corpus.Batches({"a": np.arange(99)}, rows=1, context=4, steps=1, shares={"a": (0, 1)})
+    for share in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="shares are finite, at least 0"):
+            corpus.Batches({"a": np.arange(99)}, rows=1, context=4, steps=1, shares={"a": (1, share)})
     with pytest.raises(IndexError, match="0 to 1, not 2"):
         corpus.Batches({"a": np.arange(99)}, rows=1, context=4, steps=2)[2]
 
@@ -278,3 +282,15 @@ def test_an_author_who_is_null_in_the_manifest_is_unknown(folder):
     (folder / "manifest.json").write_text(json.dumps([entry]), "utf8")
     assert corpus.books(folder)["novels"][0].author == ""
     assert corpus.authors_of(corpus.books(folder)) == set()
+
+
+def test_only_the_answers_are_labelled():
+    def encode(text):
+        return torch.tensor([[ord(letter) for letter in text]])
+
+    ids, labels = corpus.answer_rows([("ab", "c"), ("d", "ef"), ("g", "h")], encode)
+    a, b, c, d, e, f, g, h = range(97, 105)
+    assert ids.tolist() == [[a, b, c], [d, e, f], [g, h, 0]]
+    assert labels.tolist() == [[-100, -100, c], [-100, e, f], [-100, h, -100]]
+    with pytest.raises(ValueError, match="no pair to encode"):
+        corpus.answer_rows([], encode)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gpt2lessons as gl
-from gpt2lessons.tuning import SearchSpace, compare, pareto_front, summarize, sweep
+from gpt2lessons.metrics import student_interval
+from gpt2lessons.tuning import SearchSpace, compare, gaps, pareto_front, summarize, sweep
 
 SPACE = {"temperature": [0.5, 1.0], "top_k": [None, 5], "top_p": [0.8, 0.95]}
 SMALL = {"samples_per_setting": 3, "max_new_tokens": 6, "batch_size": 10, "progress": False}
@@ -202,6 +203,17 @@ def test_a_checkpoint_survives_a_torn_last_line(mini, tmp_path, table):
     same(third, table)
 
 
+def test_numbers_of_numpys_are_numbers(mini, tmp_path):
+    space = {"top_k": [1, 7], "top_p": [0.5, 1.0]}
+    numpys = {"top_k": list(np.array([1, 7])), "top_p": list(np.array([0.5, 1.0], dtype=np.float32))}
+    arguments = {"max_new_tokens": 2, "progress": False, "checkpoint": tmp_path / "sweep.jsonl"}
+    plain = sweep(mini, SearchSpace(**space), ["Once"], samples_per_setting=1, seed=3, **arguments)
+    kept = arguments["checkpoint"].read_text("utf8")
+    again = sweep(mini, SearchSpace(**numpys), ["Once"], samples_per_setting=np.int64(1), seed=np.int64(3), **arguments)
+    assert again["text"].tolist() == plain["text"].tolist()
+    assert arguments["checkpoint"].read_text("utf8") == kept, "it is the same sweep: nothing is written anew"
+
+
 def test_another_sweeps_rows_are_refused(mini, tmp_path, table):
     with pytest.raises(ValueError, match="belongs to another sweep"):
         sweep(mini, SearchSpace(**SPACE), PROMPTS, **SMALL, seed=1, resume=table)
@@ -280,18 +292,43 @@ def hand_made(scores):
     return table
 
 
-def test_comparison_with_a_target_is_about_distance_on_either_side():
-    # means 4 and 9, target 6: 2 below and 3 above, so the first is nearer by 1 although it is lower by 5
-    table = hand_made([[3.0, 5.0], [8.0, 10.0]])
-    assert compare(table, 0, 1, objective="score")[0] == -5
-    assert compare(table, 0, 1, objective="score", target=6)[0] == -1
-    # a target for each prompt, each prompt exactly 2 below and 3 above: nothing is left to chance
-    assert compare(table, 0, 1, objective="score", target=[5, 7]) == (-1, -1, -1)
+def test_gaps_are_signed_means_over_units_with_students_interval():
+    table = hand_made([[3.0, 5.0, 8.0], [8.0, 10.0, 12.0]])
+    got = gaps(table, [5, 7, 9], objective="score")
+    assert got["gap"].tolist() == [-5 / 3, 3]
+    low, high = student_interval([-2, -2, -1])
+    assert (got["low"][0], got["high"][0]) == (low, high)
+    assert (got["low"][1], got["high"][1]) == (3, 3)  # each prompt exactly 3 above
     perplexities = table.assign(perplexity=2.0 ** table["score"])
-    got = compare(perplexities, 0, 1, objective="perplexity", target=64)[0]
-    assert math.isclose(got, -math.log(2))
-    with pytest.raises(ValueError, match="one for each of the 2 prompts, not 3"):
-        compare(table, 0, 1, objective="score", target=[1, 2, 3])
+    assert np.allclose(gaps(perplexities, [2**5, 2**7, 2**9])["gap"], [-5 / 3 * math.log(2), 3 * math.log(2)])
+
+
+def test_gaps_of_opposite_sign_cancel_and_the_interval_says_so():
+    got = gaps(hand_made([[4.0, 8.0, 4.0, 8.0]]), [6, 6, 6, 6], objective="score")
+    assert got["gap"][0] == 0
+    assert got["low"][0] < -2
+    assert got["high"][0] > 2
+
+
+@pytest.mark.parametrize("target", [[1.0], [1.0, 2.0, 3.0], 1.0])
+def test_gaps_refuse_a_target_of_another_length(target):
+    with pytest.raises(ValueError, match="one number for each of the 2 prompts"):
+        gaps(hand_made([[1.0, 2.0]]), target, objective="score")
+
+
+def test_prompts_of_one_group_count_once():
+    """Two prompts of book "a" at 0 and 2, ten of book "b" at 5: two units, 1 and 5."""
+    scores = [0.0, 2.0, *[5.0] * 10]
+    table, books = hand_made([scores, [2 * s for s in scores]]), [*"aa", *"b" * 10]
+    summary = summarize(table, over=books)
+    assert summary["score"].tolist() == [3, 6]
+    assert (summary["score_low"][0], summary["score_high"][0]) == student_interval([1, 5])
+    assert gaps(table, [0] * 12, objective="score", over=books)["gap"].tolist() == [3, 6]
+    assert compare(table, 1, 0, objective="score", over=books) == (3, *student_interval([1, 5]))
+    with pytest.raises(ValueError, match="over has 2 groups"):
+        summarize(table, over=["a", "b"])
+    with pytest.raises(ValueError, match="no pairs"):
+        compare(table, 1, 0, objective="score", over="texts")
 
 
 def test_an_interval_over_prompts_counts_each_prompt_once():
@@ -301,10 +338,32 @@ def test_an_interval_over_prompts_counts_each_prompt_once():
     table.attrs["objectives"] = ["score"]
     texts, prompts = summarize(table), summarize(table, over="prompts")
     assert texts["score"][0] == prompts["score"][0] == 5
-    assert texts["score_low"][0] > 3.5
-    assert (prompts["score_low"][0], prompts["score_high"][0]) == (0, 10)
-    with pytest.raises(ValueError, match="'texts' or 'prompts'"):
+    assert texts["score_low"][0] > 4
+    assert (prompts["score_low"][0], prompts["score_high"][0]) == student_interval([0, 10])
+    with pytest.raises(ValueError, match="'texts', 'prompts'"):
         summarize(table, over="words")
+
+
+def test_the_interval_of_a_share_stays_a_share():
+    table = hand_made([[1.0, 1.0, 0.9]]).rename(columns={"score": "distinct_2"})
+    table.attrs["objectives"] = ["distinct_2"]
+    summary = summarize(table)
+    assert student_interval([1.0, 1.0, 0.9])[1] > 1
+    assert summary["distinct_2_high"][0] == 1
+
+
+def test_gaps_over_groups_hold_the_truth_as_often_as_they_say():
+    """Books differ (sd 1), passages of a book too (sd 1): 400 studies of 5 books with 4 passages each."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(400, 5, 1)) + rng.normal(size=(400, 5, 4))
+    books = [book for book in "abcde" for _ in range(4)]
+    table = hand_made(scores.reshape(400, 20).tolist())
+    held = {}
+    for over in (books, "prompts"):
+        got = gaps(table, [0] * 20, objective="score", over=over)
+        held[str(over)] = ((got["low"] < 0) & (got["high"] > 0)).mean()
+    assert 0.92 < held[str(books)] < 0.98
+    assert held["prompts"] < 0.85  # passages taken for independent: far too narrow
 
 
 def test_the_speed_section_counts_the_texts_of_both_sides(mini):
