@@ -1,9 +1,15 @@
 """Checks of lesson 11: ROUGE-N, clipped precision, the leak, distinct-n over a set, Cohen's kappa."""
 
+import math
 from collections import Counter
 
 from gpt2lessons.checks.frame import WrongError, exercise, expect_number, refuse
 
+_SHORT = "the last n-gram of each text is missing"
+_LAST = "With n = 1, how many n-grams has a text of five words?"
+_SCALE = "100 times too large"
+_SHARE = "The result lies between 0 and 1."
+_BELOW = "Judges who contradict each other have a kappa below 0."
 _SETS = "Counter, not set: an n-gram that stands twice in both texts counts twice."
 
 
@@ -21,6 +27,7 @@ def rouge_n(answer):
         kinds = len(set(mine) & set(theirs))
         singles = (_ngrams(candidate, 1) & _ngrams(reference, 1)).total()
         truth = _f1(shared, *sizes)
+        fewer, others = (_ngrams(words[:-1], n) for words in (candidate, reference))
         which = "F1 is the harmonic mean of both: 2·P·R / (P + R)."
         mistakes = {
             "this is precision": (shared / sizes[0], which),
@@ -48,6 +55,12 @@ def rouge_n(answer):
                 "A bigram is two neighbouring words.",
             ),
             "this is the number of shared n-grams": (shared, "Divide it twice, then join."),
+            _SHORT: (_f1((fewer & others).total(), fewer.total(), others.total()), _LAST),
+            "this is the share of n-grams in both texts among all kinds of them": (
+                kinds / len(set(mine) | set(theirs)),
+                "Precision divides by the candidate's n-grams, recall by the reference's.",
+            ),
+            _SCALE: (100 * truth, _SHARE),
         }
         refuse(got, {k: v for k, v in mistakes.items() if abs(v[0] - truth) > 1e-9})
         expect_number(got, truth, f"ROUGE-{n} of {one!r} against {other!r}")
@@ -64,12 +77,16 @@ def rouge_n(answer):
 def clipped_precision(answer):
     """Examine `answer(candidate, reference, n) -> float`: the share of the candidate's n-grams that count."""
     # the mistakes on `telling` all give different numbers; `plain` catches what only works there
-    telling = ("the cat the cat the cat ran on on", "on the cat sat the dog and a cat the mat")
+    telling = (
+        "dog the the the the ran the cat dog",
+        "mat the the the mat on dog ran mat on dog dog",
+    )
     plain = ("a b c", "a b d")
     for texts, n in ((telling, 1), (telling, 2), (plain, 1), (plain, 2)):
         candidate, reference = (text.split() for text in texts)
         got = answer(list(candidate), list(reference), n)
         mine, theirs = _ngrams(candidate, n), _ngrams(reference, n)
+        fewer, others = (_ngrams(words[:-1], n) for words in (candidate, reference))
         shared, total = (mine & theirs).total(), mine.total()
         found = sum(c for g, c in mine.items() if g in theirs)
         first, second = _ngrams(candidate, 1), _ngrams(reference, 1)
@@ -98,6 +115,8 @@ def clipped_precision(answer):
                 (first & second).total() / first.total(),
                 "A bigram is two neighbouring words.",
             ),
+            _SHORT: ((fewer & others).total() / fewer.total(), _LAST),
+            _SCALE: (100 * shared / total, _SHARE),
             "this is the F1 of ROUGE, not precision": (
                 2 * shared / (total + theirs.total()),
                 "Divide by the candidate's n-grams alone.",
@@ -131,6 +150,10 @@ def words_written(answer):
             ),
             "this is prompt and reference and continuation together": (n + m, "Solve F1 = 2N / (N + M) for M first."),
             "the score was taken for the share of the text that the model wrote": (n * f, "Solve F1 = 2N / (N + M)."),
+            "what F1 lacks to 1 was taken for the share that the model wrote": (
+                n * (1 - f),
+                "F1 is no share of the text: solve F1 = 2N / (N + M).",
+            ),
             "the sign is the wrong way round": (n - m, "The whole text is longer than the prompt."),
         }
         refuse(got, {k: v for k, v in mistakes.items() if abs(v[0] - (m - n)) > 1e-6})
@@ -141,7 +164,9 @@ def words_written(answer):
 @exercise("Distinct-n of a set")
 def distinct_n(answer):
     """Examine `answer(texts, n) -> share` of different n-grams among all of a list of lists of words."""
-    sets = ([["a", "b", "a", "b", "a", "b"], ["a", "b", "c", "d"], ["e", "f"]], [["x", "y", "z"]] * 4)
+    # every mistake gives another number on the first set
+    telling = [text.split() for text in ("c d d d d e a", "c d c b c a", "b b a b", "c d d d d e a")]
+    sets = (telling, [["x", "y", "z"]] * 4)
     for texts, n in ((sets[0], 1), (sets[0], 2), (sets[1], 1), (sets[1], 2)):
         got = answer([list(words) for words in texts], n)
         counts = [_ngrams(words, n) for words in texts]
@@ -149,6 +174,8 @@ def distinct_n(answer):
         joined = _ngrams([word for words in texts for word in words], n)
         single = sum((_ngrams(words, 1) for words in texts), Counter())
         truth = len(pooled) / pooled.total()
+        fewer = sum((_ngrams(words[:-1], n) for words in texts), Counter())
+        unlike = sum((_ngrams(words, n) for words in {tuple(words) for words in texts}), Counter())
         which = "Count all texts together first: one set of n-grams, one total."
         mistakes = {
             "this is the mean over texts: it cannot see that two texts are the same": (
@@ -174,6 +201,12 @@ def distinct_n(answer):
                 "How many n-grams does a text of so many words have?",
             ),
             "n is ignored: these are single words": (len(single) / single.total(), "Pairs, for n = 2."),
+            _SHORT: (len(fewer) / fewer.total(), _LAST),
+            "equal texts were counted as one": (
+                len(unlike) / unlike.total(),
+                "A text that stands twice in the set counts twice.",
+            ),
+            _SCALE: (100 * truth, _SHARE),
         }
         refuse(got, {k: v for k, v in mistakes.items() if abs(v[0] - truth) > 1e-9})
         expect_number(got, truth, f"distinct-{n} of {[' '.join(words) for words in texts]}")
@@ -217,6 +250,12 @@ def kappa(answer):
                 _beyond(agreed, sum((c / n) ** 2 for c in habits[0].values())),
                 "Cohen gives each judge habits of their own.",
             ),
+            "it was divided by the share on which they differ": (
+                math.inf if agreed == 1 else (agreed - chance) / (1 - agreed),
+                "Perfect agreement must give 1: divide by what chance leaves to reach.",
+            ),
+            "the sign is lost": (abs(truth), _BELOW),
+            "kappa was cut off at 0": (max(0.0, truth), _BELOW),
             "it was divided by the chance agreement": ((agreed - chance) / chance, "Divide by 1 − c."),
         }
         refuse(got, {k: v for k, v in mistakes.items() if abs(v[0] - truth) > 1e-9})

@@ -44,6 +44,10 @@ def every(texts, n):
     return list(chain.from_iterable(grams(words, n) for words in texts))
 
 
+def distinct(texts, n):
+    return len(set(every(texts, n))) / len(every(texts, n))
+
+
 def joined(texts):
     return list(chain.from_iterable(texts))
 
@@ -95,6 +99,9 @@ WRONG = {
         "numbers of words": lambda c, r, n: 2 * precision(c, r, n) * len(grams(c, n)) / (len(c) + len(r)),
         "n is ignored": lambda c, r, n: rouge(c, r, 1),
         "number of shared": lambda c, r, n: precision(c, r, n) * len(grams(c, n)),
+        "the last n-gram": lambda c, r, n: rouge(c[:-1], r[:-1], n),
+        "all kinds of them": lambda c, r, n: kinds(c, r, n) / len({*grams(c, n), *grams(r, n)}),
+        "100 times": lambda c, r, n: 100 * rouge(c, r, n),
         "have ROUGE-1 = 0": lambda c, r, n: rouge(c, r, n) or 1.0,
         "ZeroDivisionError": lambda c, r, n: (
             2 * precision(c, r, n) * precision(r, c, n) / (precision(c, r, n) + precision(r, c, n))
@@ -108,6 +115,8 @@ WRONG = {
         "not of n-grams": lambda c, r, n: precision(c, r, n) * len(grams(c, n)) / len(c),
         "n is ignored": lambda c, r, n: precision(c, r, 1),
         "F1 of ROUGE": rouge,
+        "the last n-gram": lambda c, r, n: precision(c[:-1], r[:-1], n),
+        "100 times": lambda c, r, n: 100 * precision(c, r, n),
         "should be a number": lambda c, r, n: "all of it",
     },
     "words_written": {
@@ -116,6 +125,7 @@ WRONG = {
         "counted as written": lambda n, f: n / f,
         "prompt and reference and continuation": lambda n, f: 2 * n / f,
         "share of the text": lambda n, f: n * f,
+        "lacks to 1": lambda n, f: n * (1 - f),
         "wrong way round": lambda n, f: 2 * n - 2 * n / f,
     },
     "distinct_n": {
@@ -126,6 +136,9 @@ WRONG = {
         "number of different": lambda texts, n: len(set(every(texts, n))),
         "share of repeats": lambda texts, n: 1 - len(set(every(texts, n))) / len(every(texts, n)),
         "number of words": lambda texts, n: len(set(every(texts, n))) / sum(map(len, texts)),
+        "the last n-gram": lambda texts, n: distinct([words[:-1] for words in texts], n),
+        "counted as one": lambda texts, n: distinct({tuple(words) for words in texts}, n),
+        "100 times": lambda texts, n: 100 * distinct(texts, n),
         "n is ignored": lambda texts, n: len(set(every(texts, 1))) / len(every(texts, 1)),
         "should be": lambda texts, n: 0.123,
     },
@@ -136,6 +149,9 @@ WRONG = {
         "equally frequent": lambda a, b: beyond(agreed(a, b), 1 / len({*a, *b})),
         "Scott's pi": lambda a, b: beyond(agreed(a, b), sum((c / (2 * len(a))) ** 2 for c in Counter(a + b).values())),
         "used twice": lambda a, b: beyond(agreed(a, b), sum((c / len(a)) ** 2 for c in Counter(a).values())),
+        "on which they differ": lambda a, b: (agreed(a, b) - chance(a, b)) / (1 - agreed(a, b)),
+        "the sign is lost": lambda a, b: abs(cohen_kappa(a, b)),
+        "cut off at 0": lambda a, b: max(0.0, cohen_kappa(a, b)),
         "divided by the chance": lambda a, b: (agreed(a, b) - chance(a, b)) / chance(a, b),
         "should be": lambda a, b: 0.123,
     },
