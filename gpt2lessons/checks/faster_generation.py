@@ -19,13 +19,16 @@ _QKV = torch.randn(3, 7, 4, dtype=torch.float64, generator=_RNG)
 _SPLITS = ((4, 5), (0, 4), (3, 7), (6, 7))  # cached tokens, tokens in all
 
 
-def _attend(q, k, v, cache, *, visible=None, scale=0.5, dim=-1, newest_first=False):
+def _attend(q, k, v, cache, *, visible=None, scale=0.5, dim=-1, newest_first=False, fill=-1e9, masked_late=False):
     pairs = (k, cache[0]), (v, cache[1])
     keys, values = (torch.cat(pair if newest_first else pair[::-1]) for pair in pairs)
     columns, rows = torch.arange(len(keys)), torch.arange(len(q))[:, None]
     visible = visible or (lambda columns, rows, past: columns <= rows + past)
     hidden = ~visible(columns, rows, len(cache[0]))
-    weights = (q @ keys.T * scale).masked_fill(hidden, -1e9).softmax(dim)
+    scores = q @ keys.T * scale
+    weights = (
+        scores.softmax(dim).masked_fill(hidden, 0) if masked_late else scores.masked_fill(hidden, fill).softmax(dim)
+    )
     return weights @ values, (keys, values)
 
 
@@ -59,6 +62,14 @@ _ATTENDING = {
     "the weights of a column sum to 1, not those of a row": (
         {"dim": 0},
         "Each new token shares out its attention: softmax over the columns.",
+    ),
+    "the mask was set after the softmax, so the weights of a row no longer sum to 1": (
+        {"masked_late": True},
+        "Mask the scores, then take the softmax.",
+    ),
+    "hidden scores were set to 0, which the softmax makes a weight above 0": (
+        {"fill": 0.0},
+        "Which score does the softmax turn into 0?",
     ),
 }
 
@@ -99,7 +110,10 @@ def _same_outputs(found, past, end, mistake):
     q, k, v = (part[past:end] for part in _QKV)
     wrong = _attend(q, k, v, tuple(_QKV[1:, :past]), **mistake)[0]
     output = found[0]
-    return isinstance(output, torch.Tensor) and output.shape == wrong.shape and torch.allclose(output.double(), wrong)
+    if not isinstance(output, torch.Tensor) or output.shape != wrong.shape:
+        return False
+    rows = output.isfinite().all(1)  # a row in which everything is hidden is nan
+    return bool(rows.any()) and torch.allclose(output[rows].double(), wrong[rows])
 
 
 # row 0: its largest magnitude is negative; row 1: all zero; row 2: far smaller than row 0; halves nowhere
@@ -108,7 +122,7 @@ _WEIGHTS = torch.tensor([[0.505, -2.54, 1.285, 0.028], [0.0, 0.0, 0.0, 0.0], [0.
 
 def _by(largest, levels=127, rounding=torch.round):
     scales = (largest / levels).clamp(min=1e-30)
-    return rounding(_WEIGHTS / scales).clamp(-128, 127), scales
+    return rounding(_WEIGHTS / scales), scales
 
 
 _QUANTIZERS = {
@@ -141,7 +155,8 @@ def quantize_rows(answer):
     if scales.numel() != len(_WEIGHTS) and scales.numel() not in (1, _WEIGHTS.shape[1]):
         raise WrongError(f"there should be {len(_WEIGHTS)} scales, one for each row, not {scales.numel()}.")
     for problem, ((wrong, _), hint) in _QUANTIZERS.items():
-        if levels.shape == wrong.shape and levels.equal(wrong.to(torch.int8)):
+        kept = wrong.clamp(-128, 127), wrong.clamp(-1e9, 1e9).long()  # int8 goes round where nothing stops it
+        if levels.shape == wrong.shape and any(levels.equal(each.to(torch.int8)) for each in kept):
             raise WrongError(f"{problem}.", hint=hint)
     right, right_scales = _by(_WEIGHTS.abs().amax(1, keepdim=True))
     nonzero = [0, 2]

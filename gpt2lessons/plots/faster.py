@@ -47,7 +47,9 @@ def plot_batches(batches, curves, *, ax=None):
     """
     ax = new_axes(ax, height=3.8)
     batches = [int(b) for b in batches]
-    ax.plot(batches, batches, color=COLOURS["light"], linewidth=5, label="the batch itself", solid_capstyle="round")
+    ax.plot(
+        batches, batches, color=COLOURS["light"], linewidth=5, label="one text after another", solid_capstyle="round"
+    )
     _curves(ax, batches, curves)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
@@ -121,7 +123,7 @@ def plot_speedups(alphas, curves, points, *, ax=None):
             label = f"drafts, {label}" if place == 0 else None
             style = {"color": "black", "markerfacecolor": inside, "markersize": size, "zorder": 4}
             ax.plot(x, y, marker, linestyle="none", label=label, **style)
-        ax.annotate(name, (x, (speeds[0] * speeds[1]) ** 0.5), (12, -4), textcoords="offset points", fontsize=12)
+        ax.annotate(name, (x, max(speeds)), (0, 9), textcoords="offset points", fontsize=12, ha="center")
     ax.set_xlim(0, 1)
     ax.set_yscale("log", base=2)
     ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")

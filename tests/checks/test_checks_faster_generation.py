@@ -7,7 +7,7 @@ from gpt2lessons.checks import faster_generation as checks
 from gpt2lessons.decoding import speculative
 
 
-def attend(q, k, v, cache, *, hidden=None, scale=None, dim=-1, turned=False, out=lambda x: x):
+def attend(q, k, v, cache, *, hidden=None, scale=None, dim=-1, turned=False, fill=-1e9, out=lambda x: x):
     """One query after another, unlike the check's; `hidden(column, place, S)` says what a token must not see."""
     S = len(cache[0])
     keys, values = (torch.cat([k, cache[0]]), torch.cat([v, cache[1]])) if turned else (
@@ -18,7 +18,7 @@ def attend(q, k, v, cache, *, hidden=None, scale=None, dim=-1, turned=False, out
     for row in range(len(q)):
         for column in range(len(keys)):
             if hidden(column, S + row, S):
-                scores[row, column] = -1e9
+                scores[row, column] = fill
     return scores.softmax(dim) @ values, out((keys, values))
 
 
@@ -27,6 +27,12 @@ def attend_fused(q, k, v, cache):
     mask = torch.ones(len(q), len(keys), dtype=torch.bool).tril(len(keys) - len(q))
     out = torch.nn.functional.scaled_dot_product_attention(q[None], keys[None], values[None], attn_mask=mask)
     return out[0], [keys, values]
+
+
+def attend_masked_late(q, k, v, cache):
+    keys, values = torch.cat([cache[0], k]), torch.cat([cache[1], v])
+    weights = (q @ keys.T / q.shape[1] ** 0.5).softmax(-1).tril(len(cache[0]))
+    return weights @ values, (keys, values)
 
 
 def attend_and_spoil(q, k, v, cache):
@@ -103,10 +109,6 @@ WRONG = {
     "attend": {
         "future": (lambda *a: attend(*a, hidden=lambda column, place, S: False), "also sees the new tokens after it"),
         "corner": (lambda *a: attend(*a, hidden=lambda column, place, S: column > place - S), "the wrong corner"),
-        "not itself": (
-            lambda *a: attend(*a, hidden=lambda column, place, S: column >= place > 0 or column > place),
-            "does not see itself",
-        ),
         "new only": (
             lambda *a: attend(*a, hidden=lambda column, place, S: column < S or column > place),
             "only the new tokens",
@@ -119,6 +121,12 @@ WRONG = {
         "not divided": (lambda *a: attend(*a, scale=1.0), "not divided"),
         "by the width": (lambda *a: attend(*a, scale=1 / a[0].shape[1]), "by the width"),
         "columns": (lambda *a: attend(*a, dim=0), "of a column sum to 1"),
+        "masked late": (attend_masked_late, "after the softmax"),
+        "filled with 0": (lambda *a: attend(*a, fill=0.0), "set to 0"),
+        "not itself": (
+            lambda *a: attend(*a, hidden=lambda column, place, S: column >= place, fill=-torch.inf),
+            "does not see itself",
+        ),
         "old cache": (lambda *a: (attend(*a)[0], a[3]), "what your function returns as the keys"),
         "new rows only": (
             lambda *a: (attend(*a)[0], (a[1], a[2])),
@@ -135,7 +143,10 @@ WRONG = {
     "quantize_rows": {
         "one scale": (lambda w, n: quantize(w, n, lambda w: w.abs().max()[None, None]), "whole matrix"),
         "columns": (lambda w, n: quantize(w, n, lambda w: w.abs().amax(0, keepdim=True)), "belong to the columns"),
-        "signed largest": (lambda w, n: quantize(w, n, lambda w: w.amax(1, keepdim=True)), "with its sign"),
+        "signed largest": (
+            lambda w, n: ((w / (w.amax(1, keepdim=True) / n).clamp(min=1e-20)).round().long().to(torch.int8), w[:, 0]),
+            "with its sign",
+        ),
         "cut": (lambda w, n: quantize(w, n, rounding=torch.trunc), "cut, not rounded"),
         "floor": (lambda w, n: quantize(w, n, rounding=torch.floor), "downwards"),
         "half": (lambda w, n: quantize(w, n // 2), "half of the levels"),
