@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # so that editors know what `gl.` offers; nothing is imported
     from gpt2lessons.decoding import beam, generation, processors, speculative
     from gpt2lessons.decoding.beam import beam_search
     from gpt2lessons.decoding.generation import generate, generate_text
+    from gpt2lessons.desk.progress import progress
     from gpt2lessons.gpt2 import GPT2, GPT2Config
     from gpt2lessons.loading import models
     from gpt2lessons.loading.models import LanguageModel, load
@@ -47,6 +48,7 @@ _NAMES = {
     "generate_text": "decoding.generation",
     "beam_search": "decoding.beam",
     "perplexity": "scoring",
+    "progress": "desk.progress",
 }
 _MODULES = {
     "baselines": "training.baselines",

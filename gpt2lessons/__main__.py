@@ -26,8 +26,17 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
+    except ModuleNotFoundError as error:
+        extra = ": it comes with pip install 'gpt2lessons[grading]'" if options.run in (grade, lms, collect) else ""
+        print(f"{parser.prog} {arguments[0]}: {error}{extra}", file=sys.stderr)
+        return 2
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"{parser.prog} {arguments[0]}: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        print(f"{parser.prog} {arguments[0]}: this machine's memory is too small for it", file=sys.stderr)
         return 2
 
 
@@ -39,6 +48,9 @@ def _parser(arguments):
     for run in COMMANDS:
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
+        if run is lab:
+            command.add_argument("--folder", type=Path, help="where your copy of the lessons is (default: my_lessons)")
+            command.add_argument("more", nargs="*", help="behind --: options for JupyterLab, such as --no-browser")
         if run in (grade, lms, collect):
             _add_grading(command, run)
         if run is execute:
@@ -78,6 +90,13 @@ def _parser(arguments):
         if run in (site, kaggle, train):
             command.add_argument("--out", type=_writable, required=True, help="the folder to write to")
     return parser
+
+
+def lab(options):
+    """Open JupyterLab on your own copy of the lessons, at the next one that is not finished."""
+    from gpt2lessons.desk import lab as desk
+
+    return desk.run(options.folder, options.more)
 
 
 def execute(options):
@@ -273,6 +292,8 @@ def _notebook(text):
 
 
 def _writable(text):
+    if not text:
+        raise argparse.ArgumentTypeError("its name is empty: give a folder to write to")
     path = Path(text)
     there = next(p for p in (path, *path.absolute().parents) if p.exists())
     if not there.is_dir():
@@ -303,7 +324,7 @@ def _lessons():
     return found
 
 
-COMMANDS = (execute, index, bench, doctor, site, kaggle, train, heldout, grade, lms, collect)
+COMMANDS = (lab, execute, index, bench, doctor, site, kaggle, train, heldout, grade, lms, collect)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,15 @@ any function. Here, and only here, they become the same thing.
 """
 
 import contextlib
+import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+
+_PLACES = (str(Path(__file__).parent), str(Path(torch.__file__).parent))  # whose lines are nobody's own
 
 
 class WithModel(Protocol):
@@ -86,6 +91,29 @@ def end_token(model):
     """Return the id that ends a text (`<|endoftext|>` in GPT-2), or None if `model` does not know one."""
     token = _configured(model, "eos_token_id")
     return token[0] if isinstance(token, list) else token
+
+
+def warn_of_padding(model: Any, input_ids: torch.Tensor) -> None:
+    """Warn if `input_ids` (B, T), given without a mask, look padded: what is padding would be read as text.
+
+    They do where rows begin with different numbers of the padding token, or end so with at least two. (It is the token
+    that ends a text, too: a single one may be meant.) The warning names the caller's line, so each line is told once.
+    """
+    pad = _configured(model, "pad_token_id")
+    if pad is None or len(input_ids) < 2:
+        return
+    is_pad = (input_ids == pad).long()
+    before, after = is_pad.cumprod(1).sum(1), is_pad.flip(1).cumprod(1).sum(1)
+    if (before != before[0]).any() or ((after != after[0]).any() and after.max() > 1):
+        place = "begin" if (before != before[0]).any() else "end"
+        frame, level = sys._getframe(1), 2
+        while frame.f_back is not None and frame.f_code.co_filename.startswith(_PLACES):
+            frame, level = frame.f_back, level + 1
+        warnings.warn(
+            f"some rows {place} with padding tokens, but no attention_mask was given, so that padding is read as text. "
+            "Give attention_mask, 0 for padding.",
+            stacklevel=level,
+        )
 
 
 def device_of(model):

@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from gpt2lessons.adapters import beginning_token, context_length, device_of, logits_function
+from gpt2lessons.adapters import beginning_token, context_length, device_of, logits_function, warn_of_padding
 
 _TOKENS_AT_ONCE = 512  # of GPT-2's 50,257 logits, 100 MB
 
@@ -23,15 +23,17 @@ def token_log_probs(
     `input_ids` may also be one text, if `model` is a `LanguageModel`, which has the tokenizer. The result is
     (B, T-1), for tokens 1 … T-1; with `add_bos=True` it is (B, T). `attention_mask` (B, T), 1 for text and 0 for
     padding at the left or the right: padding is neither read nor scored and gets 0, and so does the first token of a
-    left-padded row. `context` shortens the model's context (default: all of it); texts longer than that need
-    `stride`, the number of tokens by which the window moves (1 … context). With stride = context neighbouring
-    windows share one token, so that no token goes unpredicted.
+    left-padded row. (Ids that look padded get a warning without it.) `context` shortens the model's context
+    (default: all of it); texts longer than that need `stride`, the number of tokens by which the window moves
+    (1 … context). With stride = context neighbouring windows share one token, so that no token goes unpredicted.
 
     Raises ValueError for ids of another shape, a row with fewer than two tokens (`add_bos`: none), a mask with
     holes, or a text longer than the context without `stride`; `bos_token_id` is needed where the model has none.
     TypeError for a text where the model has no tokenizer, and for a list of texts.
     """
     input_ids, mask = _checked(model, input_ids, attention_mask)
+    if attention_mask is None:
+        warn_of_padding(model, input_ids)
     lengths = mask.sum(1)
     least = 1 if add_bos else 2
     if (lengths < least).any():

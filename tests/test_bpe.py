@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.fuzz import TIMES
 
 from gpt2lessons import bpe as bpe_module
 from gpt2lessons import merging
@@ -172,7 +173,7 @@ def any_text():
     return st.lists(st.one_of(few, words, every), max_size=40).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400 * TIMES, deadline=None)
 @given(any_text())
 @example("a \n b")
 @example("\u2028 \u2029'S's")
@@ -185,13 +186,13 @@ def test_any_text_encodes_as_transformers_and_comes_back(text):
         assert bpe.encode(text, split_special_tokens=True) == theirs.encode(text, split_special_tokens=True)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 * TIMES, deadline=None)
 @given(st.lists(st.integers(0, 50256), max_size=30))
 def test_any_ids_decode_as_transformers(ids):
     assert BPE.gpt2().decode(ids) == library("gpt2-vocabulary").decode(ids)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200 * TIMES, deadline=None)
 @given(st.binary(max_size=20))
 def test_any_bytes_decode_without_failing(data):
     bpe = BPE.gpt2()
@@ -199,7 +200,7 @@ def test_any_bytes_decode_without_failing(data):
     assert bpe.decode(ids) == data.decode("utf8", errors="replace")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200 * TIMES, deadline=None)
 @given(st.text(st.sampled_from("abc 'é\n"), max_size=40))
 def test_explain_ends_where_encode_ends(text):
     bpe = BPE.gpt2()
@@ -239,7 +240,7 @@ mixed_letters = st.text(st.sampled_from("abcde  é\n'7!"), max_size=120)
 any_characters = st.text(st.characters(exclude_categories=["Cs"], max_codepoint=0x3000), max_size=60)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 * TIMES, deadline=None)
 @given(st.one_of(few_letters, mixed_letters, any_characters), st.integers(0, 40))
 @example("aaaa", 3)  # the first merge makes (aa, a), the next place undoes it
 @example("aaaaa aaaaaaa aaa", 9)

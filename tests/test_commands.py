@@ -16,7 +16,7 @@ from gpt2lessons import __main__
 from gpt2lessons.workshop import kaggle, notebooks
 
 ROOT = Path(__file__).parent.parent
-NAMES = ["execute", "index", "bench", "doctor", "site", "kaggle", "train", "heldout", "grade", "lms", "collect"]
+NAMES = ["lab", "execute", "index", "bench", "doctor", "site", "kaggle", "train", "heldout", "grade", "lms", "collect"]
 
 
 def answer(arguments, capsys):
@@ -46,7 +46,9 @@ def test_the_installed_command_is_this_one():
     assert project["project"]["version"] == gl.__version__
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("trian", "train"), ("exceute", "execute"), ("held-out", "heldout")])
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("lap", "lab"), ("trian", "train"), ("exceute", "execute"), ("held-out", "heldout")]
+)
 def test_a_mistyped_command_gets_a_suggestion(typed, meant, capsys):
     code, _, err = answer([typed, "--out", "x"], capsys)
     assert code == 2
@@ -56,7 +58,7 @@ def test_a_mistyped_command_gets_a_suggestion(typed, meant, capsys):
 def test_a_command_that_is_like_no_other_gets_the_list(capsys):
     code, _, err = answer(["zzz"], capsys)
     assert code == 2
-    assert "there is no command 'zzz'. The commands: execute, index" in err
+    assert "there is no command 'zzz'. The commands: lab, execute, index" in err
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,16 @@ TRAIN = "train --corpus CORPUS --out CORPUS/out --steps 2"
         (f"{TRAIN} --steps many", "invalid int value: 'many'"),
         (f"{TRAIN} --n-head 3 --n-embd 16", "n_embd=16 cannot be shared out evenly among n_head=3"),
         (f"{TRAIN} --n-layer 0", "every size must be at least 1"),
+        (f"{TRAIN} --n-embd 99999998 --n-head 2", "this machine's memory is too small for it"),
         (f"{TRAIN} --dropout 1", "dropout is a share"),
+        (f"{TRAIN} --muon-lr nan", "rates and weight decay are finite"),
+        (f"{TRAIN} --adamw-lr inf", "rates and weight decay are finite"),
+        (f"{TRAIN} --clip nan", "clip is above 0"),
+        (f"{TRAIN} --warmup nan", "shares of the steps"),
+        (f"{TRAIN} --seed -1", "seed is a whole number, at least 0"),
+        (f"{TRAIN} --seed 99999999999999999999", "seed is a whole number, at least 0"),
+        ("train --corpus CORPUS --steps 2 --out ", "its name is empty: give a folder"),
+        ("site --out ", "its name is empty: give a folder"),
         (f"{TRAIN} --warmup 0.7 --decay 0.7", "together at most 1"),
         (f"{TRAIN} --out CORPUS/file", "/file' is a file: give a folder to write to"),
         (f"{TRAIN} --out CORPUS/file/below", "/file' is a file: give a folder to write to"),

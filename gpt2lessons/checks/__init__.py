@@ -25,4 +25,6 @@ __all__ = list(_TOPICS)
 def __getattr__(name):
     if name in _TOPICS:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "limit":
+        return importlib.import_module(f"{__name__}.guard").limit
     raise AttributeError(f"gpt2lessons.checks has no {name!r}; it has: {', '.join(_TOPICS)}")

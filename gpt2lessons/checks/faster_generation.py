@@ -1,4 +1,4 @@
-"""Checks of lesson 13: the ridge as a batch, int8 by rows, the law after a refusal, a round's yield, lookup."""
+"""Checks of lesson 13 and its deeper notebook: a cache, whole numbers by rows, a refusal, a round's yield, lookup."""
 
 import torch
 
@@ -13,27 +13,97 @@ from gpt2lessons.checks.frame import (
     refuse,
 )
 
+# width 4, so that the square root of the width is not the width
+_RNG = torch.Generator().manual_seed(0)
+_QKV = torch.randn(3, 7, 4, dtype=torch.float64, generator=_RNG)
+_SPLITS = ((4, 5), (0, 4), (3, 7), (6, 7))  # cached tokens, tokens in all
 
-@exercise("From which batch on?")
-def ridge_batch(answer):
-    """Examine the batch at the ridge of a machine with 20 GB/s and 600 GFLOP/s, weights in float32: 60."""
-    refuse(
-        answer,
-        {
-            "that is the ridge in FLOP per byte, not in texts": (30, "What does one text do with the 4 bytes read?"),
-            "each weight was counted as one operation per text": (120, "A multiplication and an addition."),
-            "bytes and operations changed places": (15, "30 FLOP per byte are how many FLOP per weight?"),
-            "that is the ridge upside down": (1 / 30, "Operations per second over bytes per second."),
-            "that is the batch for weights of 2 bytes and one operation each, or of 8 bits": (240, "float32: 4 bytes."),
-            "the texts were counted per operation": (7.5, "30 FLOP per byte are 120 FLOP per weight."),
-        },
-    )
-    expect_number(answer, 60, "the batch", hint="FLOP per byte → FLOP per weight → texts.")
-    return "30 FLOP per byte are 120 FLOP per weight of 4 bytes, and each text does 2 of them: 60 texts."
+
+def _attend(q, k, v, cache, *, visible=None, scale=0.5, dim=-1, newest_first=False):
+    pairs = (k, cache[0]), (v, cache[1])
+    keys, values = (torch.cat(pair if newest_first else pair[::-1]) for pair in pairs)
+    columns, rows = torch.arange(len(keys)), torch.arange(len(q))[:, None]
+    visible = visible or (lambda columns, rows, past: columns <= rows + past)
+    hidden = ~visible(columns, rows, len(cache[0]))
+    weights = (q @ keys.T * scale).masked_fill(hidden, -1e9).softmax(dim)
+    return weights @ values, (keys, values)
+
+
+_ATTENDING = {
+    "a new token also sees the new tokens after it": (
+        {"visible": lambda columns, rows, past: (columns >= 0) | (rows < 0)},
+        "With several new tokens, the earlier ones must not look at the later ones.",
+    ),
+    "the mask begins at the wrong corner: row 0 sees only column 0, as if nothing were cached": (
+        {"visible": lambda columns, rows, past: columns <= rows},
+        "Row t stands at place S + t of the text. (`is_causal=True` of torch has this corner too.)",
+    ),
+    "a new token does not see itself": (
+        {"visible": lambda columns, rows, past: (columns < rows + past) | (columns + rows + past == 0)},
+        "Up to itself, and with itself.",
+    ),
+    "only the new tokens are looked at": (
+        {"visible": lambda columns, rows, past: (columns >= past) & (columns <= rows + past)},
+        "The cached keys and values come first, then the new ones.",
+    ),
+    "only the cached tokens are looked at": (
+        {"visible": lambda columns, rows, past: (columns < past) | (columns == rows) & (past == 0)},
+        "Append the new keys and values before you compare.",
+    ),
+    "the new tokens were put before the cached ones": (
+        {"newest_first": True},
+        "A text grows at its end: torch.cat([cached, new]).",
+    ),
+    "the scores are not divided": ({"scale": 1.0}, "By the square root of the width."),
+    "the scores are divided by the width, not by its root": ({"scale": 0.25}, "For D = 4 divide by 2."),
+    "the weights of a column sum to 1, not those of a row": (
+        {"dim": 0},
+        "Each new token shares out its attention: softmax over the columns.",
+    ),
+}
+
+
+@exercise("Attention with a cache")
+def attend(answer):
+    """Examine `answer(q, k, v (T, D), cache) -> (output (T, D), cache)`: new tokens see the cached and each other."""
+    wanted, got = [], []
+    for past, end in _SPLITS:
+        q, k, v = (part[past:end].clone() for part in _QKV)
+        cache = tuple(part[:past].clone() for part in _QKV[1:])
+        wanted.append(_attend(q, k, v, cache))
+        try:
+            got.append(answer(q, k, v, cache))
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            what = f"with {past} tokens cached and {end - past} new, your code stopped"
+            raise WrongError(f"{what} with {type(error).__name__}: {error}") from None
+        if not all(part.equal(_QKV[i + 1, :past]) for i, part in enumerate(cache)):
+            raise WrongError("your function changed the cache it was given.", hint="Return a new one: torch.cat.")
+    for found in got:
+        if not isinstance(found, tuple | list) or len(found) != 2 or not isinstance(found[1], tuple | list):
+            raise WrongError("your function should return two things: the output, and (keys, values).")
+    for problem, (mistake, hint) in _ATTENDING.items():
+        if all(_same_outputs(found, past, end, mistake) for found, (past, end) in zip(got, _SPLITS, strict=True)):
+            raise WrongError(f"{problem}.", hint=hint)
+    for (past, end), found, right in zip(_SPLITS, got, wanted, strict=True):
+        case = f"with {past} cached and {end - past} new tokens"
+        expect_tensor(found[0], right[0], f"the output {case}")
+        for name, part, whole in zip(("keys", "values"), found[1], right[1], strict=False):
+            hint = "The cached ones, then the new ones."
+            expect_tensor(part, whole, f"{case}, what your function returns as the {name}", hint=hint)
+    return "token by token or several at once: the same as attention over the whole text."
+
+
+def _same_outputs(found, past, end, mistake):
+    q, k, v = (part[past:end] for part in _QKV)
+    wrong = _attend(q, k, v, tuple(_QKV[1:, :past]), **mistake)[0]
+    output = found[0]
+    return isinstance(output, torch.Tensor) and output.shape == wrong.shape and torch.allclose(output.double(), wrong)
 
 
 # row 0: its largest magnitude is negative; row 1: all zero; row 2: far smaller than row 0; halves nowhere
-_WEIGHTS = torch.tensor([[0.5, -2.54, 1.27, 0.028], [0.0, 0.0, 0.0, 0.0], [0.01, 0.0127, -0.00613, 0.00087]])
+_WEIGHTS = torch.tensor([[0.505, -2.54, 1.285, 0.028], [0.0, 0.0, 0.0, 0.0], [0.01004, 0.0127, -0.00613, 0.00087]])
 
 
 def _by(largest, levels=127, rounding=torch.round):
@@ -57,10 +127,10 @@ _QUANTIZERS = {
 }
 
 
-@exercise("Eight bits by rows")
+@exercise("Whole numbers by rows")
 def quantize_rows(answer):
-    """Examine `answer(weights (R, C)) -> (int8 (R, C), scales (R,))`: the largest of a row becomes ±127."""
-    got = call_untouched(answer, _WEIGHTS)
+    """Examine `answer(weights (R, C), levels) -> (int8 (R, C), scales (R,))`: a row's largest becomes ±levels."""
+    got = call_untouched(answer, _WEIGHTS, 127)
     if not isinstance(got, tuple) or len(got) != 2 or not all(isinstance(part, torch.Tensor) for part in got):
         raise WrongError("your function should return two tensors: whole numbers (R, C), and scales (R,).")
     levels, scales = got
@@ -82,8 +152,14 @@ def quantize_rows(answer):
         scales.flatten()[nonzero] * right_scales.flatten()[nonzero], torch.ones(2), rtol=1e-3
     ):
         raise WrongError("the scales are upside down.", hint="weights ≈ levels × scale.")
-    expect_tensor(scales[nonzero], right_scales.flatten()[nonzero], "the scales of rows 0 and 2", tolerance=1e-6)
-    return "one byte per weight and one scale per row; the error is at most half a scale."
+    expect_tensor(
+        scales.flatten()[nonzero], right_scales.flatten()[nonzero], "the scales of rows 0 and 2", tolerance=1e-6
+    )
+    fewer = call_untouched(answer, _WEIGHTS, 7)[0]
+    if fewer.equal(levels):
+        raise WrongError("with levels=7 the whole numbers are the same as with 127.", hint="Where do you use `levels`?")
+    expect_tensor(fewer, _by(_WEIGHTS.abs().amax(1, keepdim=True), 7)[0], "with levels=7, the whole number")
+    return "whole numbers and one scale per row; the error is at most half a scale."
 
 
 # exact in binary; the second pair is equal
@@ -115,15 +191,18 @@ def residual(answer):
             ),
             "that is what both share, the part that is accepted": (both / both.sum(-1, keepdim=True), "The rest."),
             "the differences were put through a softmax": ((_P - _Q).softmax(-1), "Cut off at 0, then divide."),
-            "it was divided by the sum over the whole batch": (left / left.sum(), "Every row is a law of its own."),
+            "it was divided by the sum over the whole batch": (
+                left / left.sum(),
+                "Every row is a distribution of its own.",
+            ),
         },
     )
     if isinstance(got, torch.Tensor) and got.isnan().any():
         raise WrongError("a row is nan.", hint="Where p equals q, nothing is left to divide. Return p there.")
     if isinstance(got, torch.Tensor) and got.shape == right.shape and not got[1].any():
-        raise WrongError("where p equals q the row is all zero, which is no law.", hint="Return p there.")
-    expect_tensor(got, right, "the law after a refusal")
-    return "what p has more than q, made whole: with what was accepted it adds up to p."
+        raise WrongError("where p equals q the row is all zero, which is no distribution.", hint="Return p there.")
+    expect_tensor(got, right, "the distribution after a refusal")
+    return "what p has more than q, divided by its sum: together with what was kept it makes exactly p."
 
 
 _YIELDS = {
@@ -143,7 +222,7 @@ _YIELDS = {
         lambda a, n: n * a,
         "Guess 3 counts only if 1 and 2 were right, and the target adds a token.",
     ),
-    "that is the yield of a perfect round times its chance": (
+    "that is the yield of a perfect round times its probability": (
         lambda a, n: (n + 1) * a**n,
         "Rounds that are right in part count too.",
     ),
@@ -212,7 +291,7 @@ _LOOKUPS = {
 }
 
 
-@exercise("Look it up")
+@exercise("The latest place")
 def lookup(answer):
     """Examine `answer(ids, n, size)`: up to n ids behind the latest earlier place of the last `size` ids, or []."""
     got = []

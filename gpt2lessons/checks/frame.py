@@ -3,8 +3,14 @@
 import functools
 import html
 import math
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
+from gpt2lessons.checks import guard
+from gpt2lessons.desk import record
+
+TRIES = 3  # wrong ones, before the hint is named
+_wrong = Counter()  # {check: wrong tries since the last right one}
 _MARKS = {"unanswered": "○", "wrong": "✗", "right": "✓"}
 _COLOURS = {"unanswered": "#767676", "wrong": "#c2410c", "right": "#00795c"}
 
@@ -19,20 +25,26 @@ class WrongError(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found: `status` is "unanswered", "wrong" or "right"; printing it shows the message."""
+    """What a check found: `status` is "unanswered", "wrong" or "right"; printing it shows the message.
+
+    `hint` is where to look, `onward` what to do after several wrong tries.
+    """
 
     exercise: str
     status: str
     message: str
     hint: str = ""
+    onward: str = ""
 
     def __repr__(self):
         text = f"{_MARKS[self.status]} {self.exercise}: {self.message}"
-        return f"{text}\n  Hint: {self.hint}" if self.hint else text
+        text += f"\n  Hint: {self.hint}" if self.hint else ""
+        return f"{text}\n  {self.onward}" if self.onward else text
 
     def _repr_html_(self):
         # the learner's own values may be part of the message, so everything is escaped
         hint = f"<br><i>Hint:</i> {html.escape(self.hint)}" if self.hint else ""
+        hint += f"<br>{html.escape(self.onward)}" if self.onward else ""
         return (
             f'<div style="border-left:4px solid {_COLOURS[self.status]};padding:.4em .8em">'
             f"<b>{_MARKS[self.status]} {html.escape(self.exercise)}</b>: "
@@ -45,34 +57,75 @@ def exercise(title):
 
     `examine` raises `WrongError` on a wrong answer and returns the sentence that confirms a right one. An
     answer that is still `...`, or a function that still raises a bare `NotImplementedError`, is "unanswered".
-    Any other exception of the learner's code is reported as a wrong answer, with its text.
+    Any other exception of the learner's code is reported as a wrong answer, with its text and the learner's line; so is
+    code that runs longer than `guard.limit` allows. What is right is noted in the learner's record.
+
+    The check's `title` is that of the exercise, its `key` the name by which the record knows it: "topic.check".
     """
 
     def decorate(examine):
+        key = f"{examine.__module__.rpartition('.')[2]}.{examine.__name__}"
+
         @functools.wraps(examine)
         def check(answer=...):
+            __tracebackhide__ = True  # an interruption shows the learner's cell, not this
             if answer is ...:
                 return Verdict(title, "unanswered", "not answered yet. Replace the ... and run the cell again.")
             try:
-                return Verdict(title, "right", examine(answer))
+                with guard.limited(check.__code__):
+                    message = examine(answer)
             except WrongError as error:
-                return Verdict(title, "wrong", error.problem, error.hint)
+                return _again(key, Verdict(title, "wrong", error.problem, error.hint))
             except NotImplementedError as error:
                 if not error.args:
                     todo = "not answered yet. Replace the line `raise NotImplementedError` and run the cell again."
                     return Verdict(title, "unanswered", todo)
-                return _stopped(title, error)
+                return _again(key, _stopped(title, error))
+            except guard.TooLongError as error:
+                return _again(key, _too_long(title, error))
+            except KeyboardInterrupt as error:
+                place = guard.line_of(error)
+                raise KeyboardInterrupt(f"you stopped the check of {title!r}{f', at {place}' * bool(place)}") from None
             except Exception as error:
-                return _stopped(title, error)
+                return _again(key, _stopped(title, error))
+            _wrong.pop(key, None)
+            record.note(key)
+            return Verdict(title, "right", message)
 
-        check.title = title
+        check.title, check.key = title, key
         return check
 
     return decorate
 
 
+def _again(key, verdict):
+    """Count a wrong try; from the third on, the verdict names the hint that waits below the cell."""
+    _wrong[key] += 1
+    if _wrong[key] < TRIES:
+        return verdict
+    tries = f"{_wrong[key]} tries so far. Open “Hint” below this cell: it says how to begin."
+    return replace(verdict, onward=tries)
+
+
 def _stopped(title, error):
-    return Verdict(title, "wrong", f"your code stopped with {type(error).__name__}: {error}")
+    place = guard.line_of(error)
+    hint = ""
+    if isinstance(error, NameError):
+        hint = (
+            "Names come from cells that ran before this one. Run the set-up cell at the top, and those above this one."
+        )
+    where = f"\n{place}" if place else ""
+    return Verdict(title, "wrong", f"your code stopped with {type(error).__name__}: {error}{where}", hint)
+
+
+def _too_long(title, error):
+    place = guard.line_of(error)
+    where = f"\n{place}" if place else ""
+    hint = (
+        f"If it only needs more time: gl.checks.limit({6 * guard.seconds():g}). gl.checks.limit(None) lifts the limit."
+    )
+    told = f"your code was stopped after {guard.seconds():g} seconds. Is there a loop that never ends?{where}"
+    return Verdict(title, "wrong", told, hint)
 
 
 def expect_value(got, expected, what, *, hint=""):

@@ -18,6 +18,7 @@ from gpt2lessons.adapters import Model, vocabulary_size
 from gpt2lessons.decoding.arguments import check_whole
 from gpt2lessons.decoding.processors import SETTINGS
 from gpt2lessons.decoding.search_tree import Hypothesis, SearchTree
+from gpt2lessons.decoding.settings import with_advice
 from gpt2lessons.decoding.stepper import Stepper, check_ids_of_prompt, check_prompt, read_ends
 
 # candidates of a step and group; of more than these, only the considered ones are recorded
@@ -42,6 +43,7 @@ class BeamResult:
         return torch.nn.utils.rnn.pad_sequence([h.ids for h in self.hypotheses], batch_first=True, padding_value=-1)
 
 
+@with_advice
 @torch.no_grad()
 def beam_search(
     model: Model,
@@ -108,6 +110,7 @@ def beam_search(
                 texts.add(ids.new_tensor([beam.token for group in running for beam in group.beams]))
             log_probs = texts.read().log_softmax(-1)
             check_ids_of_prompt(prompt, log_probs.shape[1])
+            read_ends(eos_token_id, log_probs.shape[1])
             tree.rows += len(log_probs)
             scores = penalty.apply(log_probs, texts.ids, repetition_penalty)
             allowed = ban.apply(scores, texts.ids, no_repeat_ngram_size)

@@ -13,7 +13,7 @@ import torch
 from gpt2lessons.adapters import Model, end_token, vocabulary_size
 from gpt2lessons.decoding import pipeline
 from gpt2lessons.decoding.arguments import check_generator, check_whole
-from gpt2lessons.decoding.settings import active_settings, with_signature
+from gpt2lessons.decoding.settings import active_settings, with_advice, with_signature
 from gpt2lessons.decoding.stepper import Stepper, check_ids_of_prompt, check_prompt, read_ends
 from gpt2lessons.decoding.trace import Generated, Step
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @with_signature()
+@with_advice
 @torch.no_grad()
 def generate(
     model: Model,

@@ -156,6 +156,20 @@ def _advice(name, known):
     return f"Settings: {', '.join(known)}."
 
 
+def with_advice(function: _Function) -> _Function:
+    """Let the function below say what to write in place of an argument that other libraries have."""
+    known = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def called(*args, **kwargs):
+        for name in kwargs:
+            if name in _ELSEWHERE and name not in known:
+                raise TypeError(f"{name} is not a setting here. {_ELSEWHERE[name]}")
+        return function(*args, **kwargs)
+
+    return called
+
+
 def with_signature(*, sampling: bool | None = None) -> Callable[[_Function], _Function]:
     """Give the function below, which takes `**settings`, a signature that lists them for editors."""
 

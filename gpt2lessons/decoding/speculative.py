@@ -14,8 +14,8 @@ from gpt2lessons.adapters import device_of, logits_function, network_of, vocabul
 from gpt2lessons.decoding import processors
 from gpt2lessons.decoding.arguments import check_generator, check_whole
 from gpt2lessons.decoding.drafts import PromptLookup, early_exit
-from gpt2lessons.decoding.settings import active_settings, with_signature
-from gpt2lessons.decoding.stepper import check_prompt, read_ends
+from gpt2lessons.decoding.settings import active_settings, with_advice, with_signature
+from gpt2lessons.decoding.stepper import check_ids_of_prompt, check_prompt, read_ends
 
 __all__ = [
     "PromptLookup",
@@ -67,6 +67,7 @@ class Speculated:
 
 
 @with_signature(sampling=True)
+@with_advice
 @torch.no_grad()
 def speculate(
     model,
@@ -113,6 +114,8 @@ def speculate(
         n = min(num_assistant_tokens, total - len(ids) - 1)
         proposed, q = (assistant.find(ids, n), None) if lookup else _propose(draft, ids, n, distribution, choose)
         p = distribution(target.read(ids + proposed, len(proposed) + 1))
+        check_ids_of_prompt(input_ids, p.shape[1])
+        read_ends(eos_token_id, p.shape[1])
         q = _certain(torch.tensor(proposed, dtype=torch.long, device=p.device), p.shape[1]) if q is None else q
         if q.shape[1] != p.shape[1]:
             raise ValueError(

@@ -5,7 +5,6 @@ where the model has one, and with left padding treated rightly for every kind of
 """
 
 import numbers
-import warnings
 
 import torch
 
@@ -15,6 +14,7 @@ from gpt2lessons.adapters import (
     logits_function,
     network_of,
     vocabulary_size,
+    warn_of_padding,
 )
 from gpt2lessons.decoding.arguments import check_whole
 
@@ -149,12 +149,8 @@ def check_prompt(model, input_ids, attention_mask, max_new_tokens):
             f"{longest} tokens of prompt and max_new_tokens={max_new_tokens} make {longest + max_new_tokens}, but this "
             f"model reads at most {limit}. {advice}"
         )
-    if attention_mask is None and _looks_padded(input_ids, _padding_token(model)):
-        warnings.warn(
-            "some rows begin with padding tokens, but no attention_mask was given, so that padding is read as text. "
-            "Give attention_mask, 0 for padding.",
-            stacklevel=3,
-        )
+    if attention_mask is None:
+        warn_of_padding(model, input_ids)
 
 
 def read_ends(eos_token_id, size):
@@ -180,19 +176,6 @@ def check_ids_of_prompt(input_ids, size):
             f"input_ids contain {int(input_ids.max())}, but the model's logits know ids up to {size - 1}. "
             "Was the text encoded with another model's tokenizer?"
         )
-
-
-def _padding_token(model):
-    inner = model.model if hasattr(type(model), "scratch") else model
-    return getattr(getattr(inner, "config", None), "pad_token_id", None)
-
-
-def _looks_padded(input_ids, pad):
-    """Whether the rows begin with different numbers of padding tokens, as a padded batch does."""
-    if pad is None or len(input_ids) < 2:
-        return False
-    leading = (input_ids == pad).long().cumprod(1).sum(1)
-    return bool((leading != leading[0]).any())
 
 
 def _longest(input_ids, mask):

@@ -1,15 +1,14 @@
 """What differs from class to class: `class_parameters.json`, and the reports with one false claim made from it.
 
-`ClassParameters` is the first step of `nbgrader generate_assignment`: it writes the cell `class-parameters` of an
-assignment anew. `python -m gpt2lessons.grading.class_parameters` in a course's folder writes it into the sources
-themselves, for the tests of this project.
+`isolation.ClassParameters`, the first step of `nbgrader generate_assignment`, writes the cell `class-parameters` of an
+assignment anew, by `rewrite`; this file needs no nbgrader. `python -m gpt2lessons.grading.class_parameters` in a
+course's folder writes it into the sources themselves, for the tests of this project.
 """
 
 import json
 from pathlib import Path
 
 import nbformat
-from nbgrader.preprocessors import NbGraderPreprocessor
 
 from gpt2lessons.grading import reports
 
@@ -56,15 +55,6 @@ def rewrite(notebook, assignment, chosen):
         if cell.metadata.get("nbgrader", {}).get("grade_id") == CELL:
             cell.source = source(assignment, chosen)
     return notebook
-
-
-class ClassParameters(NbGraderPreprocessor):
-    """Writes the parameters of this class into an assignment, before anything else is done to it."""
-
-    def preprocess(self, nb, resources):
-        """Return the notebook with this class's cell."""
-        chosen = parameters(self.config.CourseDirectory.root)
-        return rewrite(nb, resources["nbgrader"]["assignment"], chosen), resources
 
 
 if __name__ == "__main__":

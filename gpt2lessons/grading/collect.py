@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 from nbgrader.plugins import FileNameCollectorPlugin
 
@@ -40,6 +41,12 @@ class DownloadedNames(FileNameCollectorPlugin):
 
 
 def run(assignment, force=False):
-    """Collect what lies in downloaded/ASSIGNMENT/archive of the present folder; return the exit code."""
+    """Collect what lies in downloaded/ASSIGNMENT/archive of the present folder; return the exit code.
+
+    Raises `ValueError` where nothing lies there.
+    """
+    archive = Path.cwd() / "downloaded" / assignment / "archive"
+    if re.search(r"[/\\]|^\.*$", assignment) or not (archive.is_dir() and any(archive.iterdir())):
+        raise ValueError(f"there is nothing in {archive}: put there what you downloaded for {assignment!r}")
     command = [sys.executable, "-m", "nbgrader", "zip_collect", assignment, *["--force"] * force]
     return subprocess.run(command, check=False).returncode

@@ -22,8 +22,7 @@ def configure(c, folder):
     c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc*", "__pycache__", ".pytest_cache", "handed_in.sha256"]
     c.ClearSolutions.code_stub = {"python": "# your code here\nraise NotImplementedError"}
     c.ClearSolutions.text_stub = "(your answer here)"
-    parameters = "gpt2lessons.grading.class_parameters.ClassParameters"
-    c.GenerateAssignment.preprocessors = [parameters, *map(nbgrader, BEFORE + AFTER)]
+    c.GenerateAssignment.preprocessors = [own("ClassParameters"), *map(nbgrader, BEFORE + AFTER)]
     c.Autograde.sanitize_preprocessors = [
         *map(nbgrader, ["ClearOutput", "DeduplicateIds", "OverwriteKernelspec"]),
         own("KeepEdits"),

@@ -9,6 +9,7 @@ is graded already is left as it is, unless what was handed in has changed or `--
 
 import ast
 import codecs
+import contextlib
 import glob
 import hashlib
 import json
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from gpt2lessons.grading import sandbox
 from gpt2lessons.grading.names import copies_in, notebook_in
+from gpt2lessons.grading.supervisor import names_of
 
 # nbgrader ends with this process, also when this one is killed
 NBGRADER = "from gpt2lessons.grading import sandbox; sandbox.die_with_parent()\n"
@@ -139,14 +141,29 @@ def rule_breaks(notebook):
     known, found = set(), []
     for cell in cells:
         known |= _imported_from_the_course(cell["source"]) if cell.get("cell_type") == "code" else set()
+    known |= _helpers(cells, known)
     for cell in cells:
         question = str(cell["marks"].get("grade_id", "")).removesuffix("-task")
         if cell.get("cell_type") != "markdown" or EXCLUDED not in cell["source"]:
             continue
         answers = [c["source"] for c in cells if c["marks"].get("grade_id") == question]
-        used = known & set(re.findall(r"[^\W\d]\w*", " ".join(answers)))
+        used = known & _words(" ".join(answers))
         if used:
             found.append(f"{question} uses {', '.join(sorted(used))}; its task says {EXCLUDED}")
+    return found
+
+
+def _words(source):
+    return set(re.findall(r"[^\W\d]\w*", source))
+
+
+def _helpers(cells, known):
+    """Return the names that a student's cells of their own bind with the help of `known` names."""
+    found = {"gpt2lessons"}  # as a text too, which `__import__` takes
+    for cell in cells:
+        if cell.get("cell_type") == "code" and not cell["marks"] and (known | found) & _words(cell["source"]):
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                found |= names_of(cell["source"])
     return found
 
 
@@ -164,13 +181,15 @@ def _imported_from_the_course(source):
     return names
 
 
-def refusal(course, assignment, students, kind, jobs):
+def refusal(course, assignment, students, kind, jobs, minutes):
     """Return why nothing can be graded, "" if it can."""
     handed_in = course / "submitted"
     if not (course / "nbgrader_config.py").is_file():
         return f"{course} is no course: it has no nbgrader_config.py. Run this in your copy of notebooks/coursework"
     if jobs < 1:
         return f"--jobs is how many to grade at a time, at least 1, not {jobs}"
+    if not 0 < minutes < 1e6:
+        return f"--minutes is the most for one submission, a number above 0, not {minutes:g}"
     if not students:
         known = ", ".join(sorted({path.name for path in handed_in.glob("*/*")})) or "none at all"
         return f"no submission of {assignment!r} in {handed_in}; there are submissions of: {known}"
@@ -190,7 +209,7 @@ def run(assignment, *, students=(), jobs=None, minutes=20.0, force=False, kind="
     if not students:
         folders = sorted((course / "submitted").glob(f"*/{glob.escape(assignment)}"))
         students = [folder.parent.name for folder in folders]
-    if problem := refusal(course, assignment, students, kind, jobs):
+    if problem := refusal(course, assignment, students, kind, jobs, minutes):
         print(problem, file=sys.stderr)
         return 2
     patience, start = max(1.0, jobs / processors), time.time()

@@ -11,6 +11,7 @@ The other classes are small steps of nbgrader's, made to bear what students hand
 
 import html
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -21,9 +22,16 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme, Execute, NbGraderPreprocessor
 from traitlets import Enum, Float, Integer
 
-from gpt2lessons.grading import sandbox
+from gpt2lessons.grading import class_parameters, sandbox
 from gpt2lessons.grading.supervisor import names_of
 
+
+def _in_any_spelling(letters):
+    """Return a pattern for text in HTML, in which each character may be written as its number."""
+    return "".join(rf"(?:{re.escape(c)}|&#0*{ord(c)};?|&#x0*{ord(c):x};?)" for c in letters)
+
+
+HREF = re.compile(rf"(?:{_in_any_spelling(chr(92))}|&bsol;)({_in_any_spelling('href')})", re.I)
 TAGS = "p br hr h1 h2 h3 h4 h5 h6 div span pre table thead tbody tr th td del sup sub dl dt dd details summary"
 
 
@@ -34,7 +42,8 @@ def safe_html(page):
     """
     tags = bleach.ALLOWED_TAGS | set(TAGS.split())
     attributes = {"*": ["class", "id"], "a": ["href"]}
-    return bleach.Cleaner(tags=tags, attributes=attributes, filters=[LinksAsText]).clean(page)
+    shown = bleach.Cleaner(tags=tags, attributes=attributes, filters=[LinksAsText]).clean(page)
+    return HREF.sub(r"\\ \1", shown)  # a link in a formula, which MathJax would make of it
 
 
 class LinksAsText(Filter):
@@ -74,6 +83,15 @@ class HideTests(_OfTheTeacher, ClearHiddenTests):
 
 class HideMarkScheme(_OfTheTeacher, ClearMarkScheme):
     """nbgrader's `ClearMarkScheme`, for the teacher's cells."""
+
+
+class ClassParameters(NbGraderPreprocessor):
+    """Writes the parameters of this class into an assignment, before anything else is done to it."""
+
+    def preprocess(self, nb, resources):
+        """Return the notebook with this class's cell."""
+        chosen = class_parameters.parameters(self.config.CourseDirectory.root)
+        return class_parameters.rewrite(nb, resources["nbgrader"]["assignment"], chosen), resources
 
 
 class KeepEdits(NbGraderPreprocessor):

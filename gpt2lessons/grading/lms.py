@@ -14,19 +14,22 @@ import csv
 from pathlib import Path
 
 SYSTEMS = ("moodle", "canvas", "canvas-login")
+COLUMNS = {"assignment", "student_id", "last_name", "first_name", "score", "max_score"}
 
 
 def rows(system, assignment, grades, worksheet=None):
     """Return the rows of the system's file; `grades` and `worksheet` are rows of such files, as dictionaries.
 
-    Raises `SystemExit` with a sentence if there is nothing to write, or a file has not the columns that it should.
+    Raises `ValueError` with a sentence if there is nothing to write, or a file has not the columns that it should.
     """
+    if grades and not set(grades[0]) >= COLUMNS:
+        raise ValueError(f"grades.csv should have the columns {', '.join(sorted(COLUMNS))}: nbgrader export")
     mine = {g["student_id"]: g for g in grades if g["assignment"] == assignment}
     if not mine:
-        raise SystemExit(f"grades.csv has no grades for {assignment}")
+        raise ValueError(f"grades.csv has no grades for {assignment}")
     for student, g in mine.items():
         if None in g or None in g.values():  # nbgrader writes it without quotes
-            raise SystemExit(
+            raise ValueError(
                 f"grades.csv cannot be read at {student}: rename that folder and its student, so that the name has"
                 " no comma and no quote"
             )
@@ -46,7 +49,7 @@ def rows(system, assignment, grades, worksheet=None):
 def _filled(worksheet, scores):
     """Fill in the column Grade; Moodle wants its other columns back as they were."""
     if not worksheet or not {"Identifier", "Grade"} <= set(worksheet[0]):
-        raise SystemExit(
+        raise ValueError(
             "the worksheet should have the columns Identifier and Grade; download it with Moodle in English"
         )
     found = [row | {"Grade": scores.get(row["Identifier"].split()[-1], row["Grade"])} for row in worksheet]
@@ -54,8 +57,13 @@ def _filled(worksheet, scores):
 
 
 def _read(path):
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {path}") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise ValueError(f"{path} is no CSV file in UTF-8; save it as one") from None
 
 
 def run(system, assignment, worksheet=None, *, course=None):
@@ -63,7 +71,7 @@ def run(system, assignment, worksheet=None, *, course=None):
     course = course or Path.cwd()
     grades = course / "grades.csv"
     if not grades.is_file():
-        raise SystemExit(f"there is no grades.csv in {course}; first: nbgrader export --to grades.csv")
+        raise ValueError(f"there is no grades.csv in {course}; first: nbgrader export --to grades.csv")
     found = rows(system, assignment, _read(grades), _read(worksheet) if worksheet else None)
     with (course / f"{assignment}.{system}.csv").open("w", newline="", encoding="utf8") as file:
         csv.writer(file).writerows(found)

@@ -30,6 +30,7 @@ KINDS = ("bubblewrap", "container", "none")
 PACKAGES = ("site-packages", "dist-packages")
 WORK = "/work-of-a-student"
 DISK = 200 << 20  # bytes that a submission can write
+MOST_FILES = 10_000  # and files, empty ones too: each takes a kilobyte of the kernel's memory
 THREADS = 128
 IMAGE = "gpt2lessons-grading"
 MINUTES = 60  # after which a container ends by itself, whatever happens outside
@@ -140,6 +141,15 @@ def _bubblewrap(command):
     return process, lambda: end(process)
 
 
+def files_made(process):
+    """Return how many files there are in the folder of a process in bubblewrap's sandbox; 0 where it cannot be seen."""
+    with contextlib.suppress(psutil.Error, OSError, IndexError):
+        inside = psutil.Process(process.pid).children(recursive=True)[-1]
+        found = os.statvfs(f"/proc/{inside.pid}/root{WORK}")
+        return found.f_files - found.f_ffree
+    return 0
+
+
 def container(command, name, memory_mb=3000):
     """Return the command that runs `command` in a container of Docker's or Podman's."""
     limits = [f"--memory={memory_mb}m", f"--memory-swap={memory_mb}m", f"--pids-limit={THREADS}", "--cpus=1"]
@@ -222,25 +232,32 @@ def readable():
 
 
 # numbers of system calls: fork, vfork, unshare, setns; shared memory, queues and semaphores of System V and POSIX;
-# memfd_create, memfd_secret; io_uring_setup, userfaultfd, bpf, perf_event_open; keys. Then clone and clone3.
+# memfd_create, memfd_secret; io_uring_setup, userfaultfd, bpf, perf_event_open; keys. Then clone, clone3 and socket.
+# UNIX, IPv4, IPv6, NETLINK: a network namespace holds these, but not VSOCK, which leads to a virtual machine's host
+FAMILIES = (1, 2, 10, 16)
 CALLS = {
     "x86_64": (
         0xC000003E,
         [57, 58, 272, 308, 29, 64, 68, 240, 319, 447, 425, 323, 321, 298, 248, 249, 250],
-        (56, 435),
+        (56, 435, 41),
     ),
-    "aarch64": (0xC00000B7, [97, 268, 194, 190, 186, 180, 279, 447, 425, 282, 280, 241, 217, 218, 219], (220, 435)),
+    "aarch64": (
+        0xC00000B7,
+        [97, 268, 194, 190, 186, 180, 279, 447, 425, 282, 280, 241, 217, 218, 219],
+        (220, 435, 198),
+    ),
 }
 
 
 def filter_of_calls():
     """Return the filter as a program for the kernel (man 2 seccomp), None on a processor that it is not made for.
 
-    It refuses new processes, but not new threads, and memory that outlives or belongs to no process.
+    It refuses new processes, but not new threads, memory that outlives or belongs to no process, and sockets of a kind
+    that no network namespace bounds.
     """
     if platform.machine() not in CALLS or sys.maxsize < 2**32:
         return None
-    machine, never, (clone, clone3) = CALLS[platform.machine()]
+    machine, never, (clone, clone3, socket) = CALLS[platform.machine()]
     load, is_equal, has_bit, at_least, give = 0x20, 0x15, 0x45, 0x35, 0x06
     refuse, unknown, allow = 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS, 0x7FFF0000
     thread = 0x10000  # CLONE_THREAD
@@ -250,6 +267,8 @@ def filter_of_calls():
         steps += [(is_equal, 0, 1, number), (give, 0, 0, refuse)]
     # its flags cannot be seen; libraries fall back to clone
     steps += [(is_equal, 0, 1, clone3), (give, 0, 0, unknown)]
+    families = [step for family in FAMILIES for step in ((is_equal, 0, 1, family), (give, 0, 0, allow))]
+    steps += [(is_equal, 0, len(families) + 2, socket), (load, 0, 0, 16), *families, (give, 0, 0, refuse)]
     steps += [(is_equal, 0, 3, clone), (load, 0, 0, 16), (has_bit, 1, 0, thread), (give, 0, 0, refuse)]
     steps.append((give, 0, 0, allow))
     return b"".join(struct.pack("HBBI", *step) for step in steps)

@@ -8,6 +8,7 @@ import ast
 import base64
 import builtins
 import contextlib
+import math
 import pickle
 import queue
 import subprocess
@@ -23,8 +24,9 @@ from gpt2lessons.grading.inside import wire
 STARTS = 12  # of one submission's process: who ends it more often has had enough chances
 START_SECONDS = 120  # of processor time, for the start of the process and for each given cell
 FAR = 5  # how many times longer than its processor time a question may take by the clock
+WHOLE, WHOLE_FAR = 10, 15  # how many times the time of a question a submission has, by the processor and by the clock
 LOOK = 0.2  # seconds between two looks at the processor time
-FILES = 10 << 20  # bytes of all files that were handed in beside the notebook
+FILES, MOST_FILES = 10 << 20, 1000  # bytes and number of the files that were handed in beside the notebook
 
 
 class StudentError(Exception):
@@ -48,13 +50,16 @@ class Worker:
     `namespace` is where the tests look up what the student defined, `folder` holds what was handed in, `kind` is
     one of `sandbox.KINDS`. `seconds` is the processor time of each question and of each cell of the student's.
     The clock is a far bound only, `FAR * seconds * patience`: other people's work may keep the processors busy.
+    All questions together, with the cells that a new process has to run again, have `WHOLE * seconds`.
     """
 
     def __init__(self, namespace, folder, reserved=(), *, kind="bubblewrap", memory_mb=3000, seconds=60, patience=1.0):
         self.namespace, self.folder, self.reserved = namespace, Path(folder), frozenset(reserved)
         self.kind, self.memory_mb, self.seconds, self.patience = kind, memory_mb, seconds, patience
         self.cells, self.students, self.given_names, self.callbacks = [], {}, set(), []
+        self.given_cells = set()
         self.process, self.starts, self.number, self.pending = None, 0, 0, []
+        self.whole_left, self.whole_clock = WHOLE * seconds, WHOLE_FAR * seconds * patience
         self.question()
 
     def question(self, seconds=None):
@@ -62,12 +67,24 @@ class Worker:
         self.processor_left = seconds or self.seconds
         self.clock_left = FAR * self.processor_left * self.patience
 
+    @contextlib.contextmanager
+    def _for_free(self):
+        """Let no question pay for the start of a process, and for what is given."""
+        left = self.processor_left, self.clock_left, self.whole_left, self.whole_clock
+        self.question(START_SECONDS)
+        self.whole_left = self.whole_clock = math.inf
+        try:
+            yield
+        finally:
+            self.processor_left, self.clock_left, self.whole_left, self.whole_clock = left
+
     def given(self, source):
         """Run a locked cell in the student's process too, while the grading kernel runs it itself."""
         if self.process is None:
             self._start()
         self.pending.append(self._send({"cell": source}))
         self.cells.append(source)
+        self.given_cells.add(source)
         self.given_names |= names_of(source)
 
     def student(self, source):
@@ -119,11 +136,9 @@ class Worker:
     def _ask(self, question):
         if self.process is None:
             self._start()
-        left = self.processor_left, self.clock_left
-        while self.pending:  # no question pays for what is given
-            self.question(START_SECONDS)
-            self._reply(self.pending.pop(0))
-        self.processor_left, self.clock_left = left
+        while self.pending:
+            with self._for_free():
+                self._reply(self.pending.pop(0))
         return self._reply(self._send(question))
 
     def _send(self, question):
@@ -147,23 +162,48 @@ class Worker:
             done = isinstance(reply, dict) and reply.get("n") == number and "callback" not in reply
             if done or now >= next_look:
                 next_look, used = now + LOOK, self._spent() - spent
-                if not done and (used > self.processor_left or now - begun > self.clock_left):
-                    self.stop()
-                    raise TimeoutError(
-                        f"your code did not answer within {self.seconds:g} s of processor time"
-                        f" ({FAR * self.seconds * self.patience:.0f} s by the clock). Is there a loop that never ends?"
-                    )
+                if not done:
+                    self._demand_an_end(used, now - begun)
             if reply is None:
                 self.stop()
                 raise ConnectionError(
                     "your code ended the Python process (exit, kill, or too much memory, time or output)."
                 )
             if done:
-                self.processor_left -= used
-                self.clock_left -= now - begun
+                self._charge(used, now - begun)
                 return reply
             if isinstance(reply, dict) and reply.get("n") == number:
                 self._write({"n": number, **self._answer(reply)})
+
+    def _demand_an_end(self, used, waited):
+        """Stop the process and raise what there is to say, if a reply takes too long or too much."""
+        if self.kind == "bubblewrap" and sandbox.files_made(self.process) > sandbox.MOST_FILES:
+            self._charge(used, waited)
+            self.stop()
+            raise ConnectionError(f"your code made more than {sandbox.MOST_FILES:,} files.")
+        if used > self.whole_left or waited > self.whole_clock:
+            self._charge(used, waited)
+            self.stop()
+            raise TimeoutError(self._nothing_left())
+        if used > self.processor_left or waited > self.clock_left:
+            self._charge(used, waited)
+            self.stop()
+            raise TimeoutError(
+                f"your code did not answer within {self.seconds:g} s of processor time"
+                f" ({FAR * self.seconds * self.patience:.0f} s by the clock). Is there a loop that never ends?"
+            )
+
+    def _nothing_left(self):
+        return (
+            f"your notebook has used all its time, {WHOLE * self.seconds:g} s of processor time"
+            f" ({WHOLE_FAR * self.seconds * self.patience:.0f} s by the clock); nothing more of it is run."
+        )
+
+    def _charge(self, used, waited):
+        self.processor_left -= used
+        self.whole_left -= used
+        self.clock_left -= waited
+        self.whole_clock -= waited
 
     def _spent(self):
         """Return the processor time of the student's process so far, in seconds; 0 where it cannot be seen."""
@@ -186,6 +226,8 @@ class Worker:
             return {"error": f"{type(error).__name__}: {error}"}
 
     def _start(self):
+        if self.whole_left <= 0 or self.whole_clock <= 0:
+            raise TimeoutError(self._nothing_left())
         self.starts += 1
         if self.starts > STARTS:
             raise ConnectionError("your code has ended or blocked its process too often; it is not started again.")
@@ -196,8 +238,11 @@ class Worker:
         self._write({"files": handed_in(self.folder)})
         cells, self.cells, left = self.cells, [], (self.processor_left, self.clock_left)
         for source in cells:  # they ran before: the present question does not pay for them
-            self.question(START_SECONDS)
-            self._cell(source)
+            if self.whole_left <= 0 or self.whole_clock <= 0:
+                break
+            with self._for_free() if source in self.given_cells else contextlib.nullcontext():
+                self.question(START_SECONDS)
+                self._cell(source)
         if self.process is None:  # this time the last one did not end well
             self._start()
         self.processor_left, self.clock_left = left
@@ -247,12 +292,12 @@ class Worker:
 
 
 def handed_in(folder):
-    """Return the files below `folder`, {relative path: base64}, smaller ones first, up to `FILES` bytes together."""
+    """Return the files below `folder`, {path: base64}, smaller ones first; bounds: `FILES`, `MOST_FILES`."""
     found, size = {}, 0
     paths = [p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()]
     for path in sorted(paths, key=lambda p: (p.stat().st_size, p)):
         size += path.stat().st_size
-        if size > FILES:
+        if size > FILES or len(found) == MOST_FILES:
             break
         found[path.relative_to(folder).as_posix()] = base64.b64encode(path.read_bytes()).decode()
     return found

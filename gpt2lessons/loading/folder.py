@@ -37,7 +37,7 @@ def check_files(name, folder):
         raise ValueError(
             f"{folder} has no tokenizer: tokenizer.json is missing, or vocab.json and merges.txt. Copy them there."
         )
-    for path in folder.glob("*.json"):
+    for path in [*folder.glob("*.json"), *folder.glob("merges.txt")]:
         _refuse_byte_order_mark(path)
 
 

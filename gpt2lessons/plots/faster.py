@@ -1,4 +1,4 @@
-"""What limits speed and what lifts it: the roofline, batches, work with and without cache, speculation's rounds."""
+"""What limits speed and what lifts it: the roofline, batches, errors of number formats, speculation's rounds."""
 
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
@@ -30,7 +30,7 @@ def plot_roofline(bandwidth, peak, points, *, ax=None):
     for (label, (xs, ys, texts)), (colour, marker, _) in zip(points.items(), _STYLES, strict=False):
         ax.plot([float(x) for x in xs], [float(y) for y in ys], marker, color=COLOURS[colour], label=label)
         for x, y, text in zip(xs, ys, texts, strict=True):
-            ax.annotate(text, (float(x), float(y)), (5, -12), textcoords="offset points", fontsize=9)
+            ax.annotate(text, (float(x), float(y)), (0, -16), textcoords="offset points", fontsize=10, ha="center")
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlim(low, high)
@@ -56,20 +56,6 @@ def plot_batches(batches, curves, *, ax=None):
     ax.set_xlabel("texts in the batch (log scale)")
     ax.set_ylabel("ratio to one text\n(log scale)")
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=10)
-    return ax
-
-
-def plot_work(lengths, curves, *, ax=None):
-    """Draw how many floating-point operations it takes to write N tokens, on a log scale, and return the Axes.
-
-    `lengths` are the numbers of new tokens, `curves` maps a label to as many totals in FLOP.
-    """
-    ax = new_axes(ax, height=3.6)
-    _curves(ax, lengths, curves, markers=False)
-    ax.set_yscale("log")
-    ax.set_xlabel("new tokens")
-    ax.set_ylabel("work so far\n(FLOP, log scale)")
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=10)
     return ax
 
 
@@ -119,24 +105,29 @@ def plot_overlap(words, p, q, *, ax=None):
 
 
 def plot_speedups(alphas, curves, points, *, ax=None):
-    """Draw predicted speed-ups over the rate of acceptance (log scale), with measured drafts, and return the Axes.
+    """Draw predicted speeds over the rate of acceptance (log scale), with drafts as predicted and as measured.
 
-    `alphas` are N rates, `curves` maps a label (a cost) to N speed-ups; `points` maps a draft to (rate, speed-up).
+    `alphas` are N rates, `curves` maps a label (a cost) to N speeds; `points` maps a draft to (rate, predicted speed,
+    measured speed): a hollow diamond and a filled circle. Returns the Axes.
     """
-    ax = new_axes(ax, height=4.2)
+    ax = new_axes(ax, height=4.6)
     ax.axhline(1, color="black", linewidth=1)
     _curves(ax, alphas, curves, markers=False)
-    for place, (name, (x, y)) in enumerate(points.items()):
-        label = "drafts that were measured" if place == 0 else None
-        ax.plot(float(x), float(y), "D", color="black", markersize=6, zorder=3, label=label)
-        side = 8 if place % 2 == 0 else -17  # neighbours are written above and below by turns
-        ax.annotate(name, (float(x), float(y)), (0, side), textcoords="offset points", fontsize=10, ha="center")
+    marks = (("predicted", "D", "white", 11), ("measured", "o", "black", 6))
+    for place, (name, (x, *speeds)) in enumerate(points.items()):
+        x, speeds = float(x), [float(speed) for speed in speeds]
+        ax.plot([x, x], speeds, color="black", linewidth=1, zorder=3)
+        for (label, marker, inside, size), y in zip(marks, speeds, strict=True):
+            label = f"drafts, {label}" if place == 0 else None
+            style = {"color": "black", "markerfacecolor": inside, "markersize": size, "zorder": 4}
+            ax.plot(x, y, marker, linestyle="none", label=label, **style)
+        ax.annotate(name, (x, (speeds[0] * speeds[1]) ** 0.5), (12, -4), textcoords="offset points", fontsize=12)
     ax.set_xlim(0, 1)
     ax.set_yscale("log", base=2)
     ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}×")
     ax.set_xlabel("α: rate at which guesses are accepted")
-    ax.set_ylabel("predicted speed, plain\ndecoding = 1 (log scale)")
-    ax.legend(loc="upper left", fontsize=10)
+    ax.set_ylabel("speed, plain decoding = 1\n(log scale)")
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=10)
     return ax
 
 

@@ -10,6 +10,7 @@ the second are looked at while a training runs.
 import functools
 import json
 import lzma
+import math
 import tarfile
 import tempfile
 import zipfile
@@ -225,10 +226,11 @@ class Batches:
             raise ValueError(
                 f"shares name {', '.join(shares)}; the corpus has {', '.join(parts)}: {wrong[0]!r} differs."
             )
-        if min(share for pair in shares.values() for share in pair) < 0 or not all(
-            map(sum, zip(*shares.values(), strict=False))
-        ):
-            raise ValueError(f"shares are at least 0 and not all 0, at the first step and at the last, not {shares}.")
+        fine = all(0 <= share < math.inf for pair in shares.values() for share in pair)
+        if not fine or not all(map(sum, zip(*shares.values(), strict=False))):
+            raise ValueError(
+                f"shares are finite, at least 0 and not all 0, at the first step and at the last, not {shares}."
+            )
         self.parts, self.rows, self.context, self.steps, self.seed = parts, rows, context, steps, seed
         totals = [sum(pair[end] for pair in shares.values()) for end in (0, 1)]
         self._shares = {name: (pair[0] / totals[0], pair[1] / totals[1]) for name, pair in shares.items()}

@@ -54,9 +54,13 @@ class Recipe:
     def __post_init__(self):
         if min(self.steps, self.rows, self.context, self.rows_at_once) < 1:
             raise ValueError(f"steps, rows, context and rows_at_once are at least 1, but the recipe is {self}.")
-        if min(self.muon_lr, self.adamw_lr, self.weight_decay) < 0 or self.clip <= 0:
-            raise ValueError(f"rates and weight decay are at least 0, clip is above 0, but the recipe is {self}.")
-        if min(self.warmup, self.decay) < 0 or self.warmup + self.decay > 1:
+        if not all(0 <= rate < math.inf for rate in (self.muon_lr, self.adamw_lr, self.weight_decay)):
+            raise ValueError(f"rates and weight decay are finite and at least 0, but the recipe is {self}.")
+        if not self.clip > 0:
+            raise ValueError(f"clip is above 0, but the recipe is {self}.")
+        if not 0 <= self.seed < 10**12:
+            raise ValueError(f"seed is a whole number, at least 0 and below 10^12, but the recipe is {self}.")
+        if not (self.warmup >= 0 and self.decay >= 0 and self.warmup + self.decay <= 1):
             raise ValueError(f"warmup and decay are shares of the steps, together at most 1, but the recipe is {self}.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is a share, at least 0 and below 1, but the recipe is {self}.")

@@ -7,12 +7,14 @@ measured of each text is its continuation alone, under the model without any fil
 import itertools
 import json
 import math
+import operator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from gpt2lessons.decoding.arguments import check_whole
 from gpt2lessons.decoding.generation import generate
 from gpt2lessons.tuning.space import OFF, SearchSpace
 
@@ -77,8 +79,10 @@ def sweep(
     _check_sweep(settings, prompts, samples_per_setting, max_new_tokens, batch_size)
     measures = objectives if isinstance(objectives, dict) else {name: _objective(name) for name in objectives}
     plan = _plan(len(prompts), samples_per_setting, len(settings), batch_size)
+    seed = operator.index(seed)
     identity = json.dumps(
-        [lm.name, settings, list(prompts), samples_per_setting, max_new_tokens, seed, batch_size, list(measures)]
+        [lm.name, settings, list(prompts), samples_per_setting, max_new_tokens, seed, batch_size, list(measures)],
+        default=operator.methodcaller("item"),  # numbers of numpy's
     )
     done = _finished(identity, plan, resume, checkpoint)
     total = sum(map(len, plan))
@@ -113,8 +117,7 @@ def _check_sweep(settings, prompts, samples, max_new_tokens, batch_size):
         "max_new_tokens": max_new_tokens,
         "batch_size": batch_size,
     }.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r} is not allowed: it is a whole number of at least 1.")
+        check_whole(value, name, 1)
 
 
 def _objective(name):
@@ -207,7 +210,7 @@ def _check_identity(wanted, found, what):
 def _keep(checkpoint, number, rows):
     if checkpoint is not None:
         with Path(checkpoint).open("a", encoding="utf8") as file:
-            file.write(json.dumps([number, rows]) + "\n")
+            file.write(json.dumps([number, rows], default=operator.methodcaller("item")) + "\n")
 
 
 def _table(settings, done, measures):

@@ -6,11 +6,20 @@ import io
 
 import ipywidgets
 import matplotlib.pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from gpt2lessons.desk import pictures
 from gpt2lessons.plots.style import visible
 
 # what is wider than a narrow page scrolls in its place, and the text beside it stays within the page
-_FIT = "<style>.gl-view>.widget-html-content{min-width:0;overflow-x:auto;padding:0 3px 3px}</style>"
+_FIT = ".gl-view>.widget-html-content{min-width:0;overflow-x:auto;padding:0 3px 3px}"
+# when the kernel is gone, one line says so, in the place of a broken link on every control
+_GONE = (
+    ".gl-twin.jupyter-widgets-disconnected::before,.gl-twin .jupyter-widgets-disconnected::before{display:none}"
+    ".gl-twin.jupyter-widgets-disconnected::after"
+    f"{{content:'{pictures.CAPTION}';font-style:italic;padding:3px;opacity:.8}}"
+)
+_STYLE = f"<style>{_FIT}{_GONE}</style>"
 
 
 class Twin(ipywidgets.VBox):
@@ -29,6 +38,7 @@ class Twin(ipywidgets.VBox):
         self.view = ipywidgets.HTML()
         self.view.add_class("gl-view")
         super().__init__([*controls, self.view])
+        self.add_class("gl-twin")
         _keep_within_the_page(controls)
         for control in controls if watch is None else watch:
             control.observe(self.refresh, names="value")
@@ -37,7 +47,7 @@ class Twin(ipywidgets.VBox):
     def refresh(self, _change=None):
         """Draw the view again from the controls' values."""
         try:
-            self.view.value = f"{_FIT}{self.render()}"
+            self.view.value = f"{_STYLE}{self.render()}"
         except ValueError as error:
             self.view.value = f'<p role="alert" style="color:#c2410c">{escape(error)}</p>'
 
@@ -64,13 +74,26 @@ class Twin(ipywidgets.VBox):
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         data["text/plain"] = repr(self)
         try:
-            figure, buffer = self.picture(), io.BytesIO()
-        except ValueError:
-            return data  # the view says what is wrong with the controls' values
-        figure.savefig(buffer, format="png", dpi=90, bbox_inches="tight", metadata={"Software": None})
-        plt.close(figure)
-        data["image/png"] = base64.b64encode(buffer.getvalue()).decode("ascii")
+            figure = self.picture()
+        except ValueError as error:  # the view says the same, but it goes with the kernel
+            figure = plt.figure(figsize=(6, 0.6))
+            figure.text(0, 0.5, str(error).replace("$", r"\$"), color="#c2410c", va="center", wrap=True)
+        data["image/png"] = _png(figure)
         return data
+
+
+def _png(figure):
+    """Return the figure with a line below it that says what it is, PNG bytes in base64; close it."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()  # puts everything in its place
+    box = figure.get_tightbbox(renderer)  # inches
+    width, height = figure.get_size_inches()
+    place = {"x": box.x0 / width, "y": box.y0 / height - 0.12 / height, "va": "top", "ha": "left"}
+    figure.text(s=pictures.CAPTION, fontsize=10, style="italic", color="#595959", **place)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _keep_within_the_page(controls):

@@ -8,6 +8,7 @@ import base64
 import json
 import re
 
+from gpt2lessons.desk import lessons
 from gpt2lessons.workshop import glossary, launch, notebooks
 from gpt2lessons.workshop.notebooks import ROOT
 
@@ -26,11 +27,11 @@ def cells(path):
 def question_and_minutes(path):
     """Return the question that a lesson answers (its title) and the minutes it takes, as its first cell says."""
     opening = "".join(cells(path)[0]["source"])
-    title = re.match(r"# (?:\d+ *[·:.–-] *)?(.+)", opening)
+    title = lessons.title(cells(path))
     minutes = re.search(r"(\d+) minutes", opening)
     if not title or not minutes:
         raise ValueError(f"the first cell of {path.name} must have a title and say how many minutes the lesson takes")
-    return title[1].strip(), int(minutes[1])
+    return title, int(minutes[1])
 
 
 def readme():
@@ -40,7 +41,12 @@ def readme():
         tables += ["", "To go deeper, when you like; no lesson needs them:", ""]
         tables += _table("notebook", notebooks.deeper())
     text = _filled(README.read_text("utf8"), "lessons", "\n".join(tables))
-    return _filled(text, "badges", launch.badges(notebooks.lessons()[0].name))
+    ways_in = [
+        f"**[Try it now]({launch.site()}playground.html)**: a small GPT-2 writes in your browser, nothing to install.",
+        "",
+        launch.badges(notebooks.lessons()[0].name),
+    ]
+    return _filled(text, "badges", "\n".join(ways_in))
 
 
 def _table(heading, paths):

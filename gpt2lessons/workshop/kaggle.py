@@ -18,7 +18,7 @@ from gpt2lessons.workshop.notebooks import ROOT
 DATASET = "gpt2lessons"
 ASSUMED = ("torch",)  # too large to attach (2 GB with its libraries), and Kaggle has it
 SOURCE_ONLY = ("rouge-score",)  # published without a wheel, so one is built; it is Python alone and runs everywhere
-_SOURCES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE.md")
+_SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE.md")
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{1,48}")
 _MODEL = re.compile(r"[\w-]+/[\w-]+/\w+/[\w.-]+/\d+")
 
@@ -56,6 +56,7 @@ def build_wheel(folder):
         copy = Path(temporary) / "course"
         skip = shutil.ignore_patterns("__pycache__", ".*")
         shutil.copytree(ROOT / "gpt2lessons", copy / "gpt2lessons", ignore=skip)
+        shutil.copytree(notebooks.FOLDER, copy / "notebooks", ignore=shutil.ignore_patterns("coursework", ".*"))
         for name in _SOURCES:
             shutil.copy(ROOT / name, copy)
         command = ["wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(copy)]

@@ -13,6 +13,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from gpt2lessons.desk import pictures
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 MAX_LINES, MEDIAN_LINES, MAX_BYTES = 20, 5, 1_000_000
@@ -88,7 +90,8 @@ def _environment(model, empty):
 def clean(notebook):
     """Return `notebook` without widget state, timestamps and machine details; outputs and counts stay.
 
-    Help for exercises becomes read-only; kernel and language are written as JupyterLab would.
+    Widgets leave their pictures. What is folded becomes read-only, so that no double click shows the source of a
+    solution; kernel and language are written as JupyterLab would.
     """
     import nbformat
     from nbstripout import strip_output
@@ -98,10 +101,11 @@ def clean(notebook):
     notebook.metadata["kernelspec"] = copy.deepcopy(KERNEL)
     notebook.metadata["language_info"] = copy.deepcopy(LANGUAGE)
     for cell in notebook.cells:
-        if HELP_ID.fullmatch(cell.get("id", "")):
+        if HELP_ID.fullmatch(cell.get("id", "")) or "".join(cell.source).startswith("<details>"):
             cell.metadata["editable"] = False
     for cell in code_cells(notebook):
         cell.outputs = _merge_streams(cell.outputs)
+    pictures.keep_pictures(notebook)
     nbformat.validate(notebook)
     return notebook
 
@@ -152,6 +156,8 @@ def problems(path):
         found.append("cell ids must be unique and written by hand (they name the cell in tests and reviews)")
     if "widgets" in notebook["metadata"]:
         found.append("widget state is saved")
+    if pictures.WIDGET_MIME in outputs:
+        found.append("a widget's type is saved, which hides its picture (`python -m gpt2lessons execute` drops it)")
     if match := _MACHINE_PATH.search(outputs):
         found.append(f"a path of a machine in the outputs: {match.group()}")
     if "Warning" in re.sub(r'"image/png": "[^"]*"', "", outputs):

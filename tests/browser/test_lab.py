@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from gpt2lessons.desk.pictures import pictured
 from gpt2lessons.workshop import notebooks
 
 pytestmark = [
@@ -28,7 +29,6 @@ pytestmark = [
 
 MINUTE = 60_000  # milliseconds; generous, because it only matters when something hangs
 HERE = {"127.0.0.1", "localhost"}
-WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},  # all cells are in the page, seen or not
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -159,8 +159,8 @@ def page(chromium, pictures):
 def saved(cells):
     """Return how many pictures, errors and widgets the saved outputs of code cells have."""
     outputs = [output for cell in cells for output in cell["outputs"]]
-    images, widgets = (sum(mime in o.get("data", {}) for o in outputs) for mime in ("image/png", WIDGET_MIME))
-    return images, sum(o["output_type"] == "error" for o in outputs), widgets
+    images = sum("image/png" in output.get("data", {}) for output in outputs)
+    return images, sum(o["output_type"] == "error" for o in outputs), sum(map(pictured, outputs))
 
 
 def open_lesson(page, address, lesson):

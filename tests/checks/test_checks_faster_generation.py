@@ -7,16 +7,45 @@ from gpt2lessons.checks import faster_generation as checks
 from gpt2lessons.decoding import speculative
 
 
-def quantize(weights, largest=None, rounding=torch.round, kind=torch.int8, levels=127):
+def attend(q, k, v, cache, *, hidden=None, scale=None, dim=-1, turned=False, out=lambda x: x):
+    """One query after another, unlike the check's; `hidden(column, place, S)` says what a token must not see."""
+    S = len(cache[0])
+    keys, values = (torch.cat([k, cache[0]]), torch.cat([v, cache[1]])) if turned else (
+        torch.cat([cache[0], k]), torch.cat([cache[1], v])
+    )  # fmt: skip
+    hidden = hidden or (lambda column, place, S: column > place)
+    scores = torch.stack([keys @ query for query in q]) * (scale or q.shape[1] ** -0.5)
+    for row in range(len(q)):
+        for column in range(len(keys)):
+            if hidden(column, S + row, S):
+                scores[row, column] = -1e9
+    return scores.softmax(dim) @ values, out((keys, values))
+
+
+def attend_fused(q, k, v, cache):
+    keys, values = torch.cat([cache[0], k]), torch.cat([cache[1], v])
+    mask = torch.ones(len(q), len(keys), dtype=torch.bool).tril(len(keys) - len(q))
+    out = torch.nn.functional.scaled_dot_product_attention(q[None], keys[None], values[None], attn_mask=mask)
+    return out[0], [keys, values]
+
+
+def attend_and_spoil(q, k, v, cache):
+    found = attend(q, k, v, cache)
+    for part in cache:
+        part += 1
+    return found
+
+
+def quantize(weights, levels, largest=None, rounding=torch.round, kind=torch.int8):
     largest = weights.abs().amax(1, keepdim=True) if largest is None else largest(weights)
     scales = (largest / levels).clamp(min=1e-20)
     return rounding(weights / scales).clamp(-128, 127).to(kind), scales.flatten()
 
 
-def quantize_by_loop(weights):
+def quantize_by_loop(weights, levels):
     rows, scales = [], []
     for row in weights.tolist():
-        scales.append(max(map(abs, row)) / 127 or 1.0)
+        scales.append(max(map(abs, row)) / levels or 1.0)
         rows.append([round(w / scales[-1]) for w in row])
     return torch.tensor(rows, dtype=torch.int8), torch.tensor(scales)
 
@@ -60,7 +89,7 @@ def lookup_and_spoil(ids, n, size):
 
 
 RIGHT = {
-    "ridge_batch": [60, 60.0, torch.tensor(60)],
+    "attend": [attend, attend_fused],
     "quantize_rows": [quantize, quantize_by_loop],
     "residual": [speculative.residual, residual_by_loop],
     "expected_tokens": [
@@ -71,33 +100,57 @@ RIGHT = {
     "lookup": [lookup, lookup_backwards],
 }
 WRONG = {
-    "ridge_batch": {
-        "the ridge": (30, "FLOP per byte, not in texts"),
-        "one operation": (120, "one operation per text"),
-        "swapped": (15, "changed places"),
-        "inverse": (1 / 30, "upside down"),
-        "bytes squared": (240, "weights of 2 bytes"),
-        "per operation": (7.5, "per operation"),
-        "another": (50, "should be 60"),
-        "a word": ("sixty", "should be a number"),
+    "attend": {
+        "future": (lambda *a: attend(*a, hidden=lambda column, place, S: False), "also sees the new tokens after it"),
+        "corner": (lambda *a: attend(*a, hidden=lambda column, place, S: column > place - S), "the wrong corner"),
+        "not itself": (
+            lambda *a: attend(*a, hidden=lambda column, place, S: column >= place > 0 or column > place),
+            "does not see itself",
+        ),
+        "new only": (
+            lambda *a: attend(*a, hidden=lambda column, place, S: column < S or column > place),
+            "only the new tokens",
+        ),
+        "cached only": (
+            lambda *a: attend(*a, hidden=lambda column, place, S: column >= S if S else column != place),
+            "only the cached tokens",
+        ),
+        "turned": (lambda *a: attend(*a, turned=True), "before the cached ones"),
+        "not divided": (lambda *a: attend(*a, scale=1.0), "not divided"),
+        "by the width": (lambda *a: attend(*a, scale=1 / a[0].shape[1]), "by the width"),
+        "columns": (lambda *a: attend(*a, dim=0), "of a column sum to 1"),
+        "old cache": (lambda *a: (attend(*a)[0], a[3]), "what your function returns as the keys"),
+        "new rows only": (
+            lambda *a: (attend(*a)[0], (a[1], a[2])),
+            "what your function returns as the keys should have",
+        ),
+        "values twice": (lambda *a: attend(*a, out=lambda kv: (kv[0], kv[0])), "as the values"),
+        "output only": (lambda *a: attend(*a)[0], "two things"),
+        "spoilt": (attend_and_spoil, "changed the cache"),
+        "stops": (
+            lambda q, k, v, cache: attend(q, k, v, (cache[0][-1:], cache[1].reshape(-1, 3))),
+            "your code stopped",
+        ),
     },
     "quantize_rows": {
-        "one scale": (lambda w: quantize(w, lambda w: w.abs().max()[None, None]), "whole matrix"),
-        "columns": (lambda w: quantize(w, lambda w: w.abs().amax(0, keepdim=True)), "belong to the columns"),
-        "signed largest": (lambda w: quantize(w, lambda w: w.amax(1, keepdim=True)), "with its sign"),
-        "cut": (lambda w: quantize(w, rounding=torch.trunc), "cut, not rounded"),
-        "floor": (lambda w: quantize(w, rounding=torch.floor), "downwards"),
-        "half": (lambda w: quantize(w, levels=63), "half of the levels"),
-        "floats": (lambda w: quantize(w, kind=torch.float32), "torch.int8"),
+        "one scale": (lambda w, n: quantize(w, n, lambda w: w.abs().max()[None, None]), "whole matrix"),
+        "columns": (lambda w, n: quantize(w, n, lambda w: w.abs().amax(0, keepdim=True)), "belong to the columns"),
+        "signed largest": (lambda w, n: quantize(w, n, lambda w: w.amax(1, keepdim=True)), "with its sign"),
+        "cut": (lambda w, n: quantize(w, n, rounding=torch.trunc), "cut, not rounded"),
+        "floor": (lambda w, n: quantize(w, n, rounding=torch.floor), "downwards"),
+        "half": (lambda w, n: quantize(w, n // 2), "half of the levels"),
+        "levels ignored": (lambda w, n: quantize(w, 127), "the same as with 127"),
+        "levels off by one": (lambda w, n: quantize(w, n if n == 127 else n + 1), "with levels=7, the whole number"),
+        "floats": (lambda w, n: quantize(w, n, kind=torch.float32), "torch.int8"),
         "divides by zero": (
-            lambda w: ((w / 0.02).round().to(torch.int8), w.abs().amax(1) / w.abs().amax(1) / 127),
+            lambda w, n: ((w / 0.02).round().to(torch.int8), w.abs().amax(1) / w.abs().amax(1) / n),
             "nan or infinite",
         ),
-        "minus": (lambda w: (-quantize(w)[0], quantize(w)[1]), "signs are turned"),
-        "upside down": (lambda w: (quantize(w)[0], 1 / quantize(w)[1].clamp(min=1e-6)), "upside down"),
-        "levels only": (lambda w: quantize(w)[0], "two tensors"),
-        "scales twice": (lambda w: (quantize(w)[0], torch.ones(7)), "one for each row, not 7"),
-        "wrong scale": (lambda w: (quantize(w)[0], 3 * quantize(w)[1]), "scales of rows 0 and 2"),
+        "minus": (lambda w, n: (-quantize(w, n)[0], quantize(w, n)[1]), "signs are turned"),
+        "upside down": (lambda w, n: (quantize(w, n)[0], 1 / quantize(w, n)[1].clamp(min=1e-6)), "upside down"),
+        "levels only": (lambda w, n: quantize(w, n)[0], "two tensors"),
+        "scales twice": (lambda w, n: (quantize(w, n)[0], torch.ones(7)), "one for each row, not 7"),
+        "wrong scale": (lambda w, n: (quantize(w, n)[0], 3 * quantize(w, n)[1]), "scales of rows 0 and 2"),
     },
     "residual": {
         "not whole": (lambda p, q: (p - q).clamp(min=0), "do not sum to 1"),
@@ -110,7 +163,7 @@ WRONG = {
         "nan": (lambda p, q: (d := (p - q).clamp(min=0)) / d.sum(-1, keepdim=True), "is nan"),
         "zero row": (
             lambda p, q: (d := (p - q).clamp(min=0)) / d.sum(-1, keepdim=True).clamp(min=1e-9),
-            "which is no law",
+            "which is no distribution",
         ),
         "in place": (in_place, "changed the tensor"),
         "one row": (lambda p, q: speculative.residual(p, q)[0], "should have shape"),

@@ -174,6 +174,37 @@ def unnormalised(model, prompt, new):
     return rows.gather(1, new[0, :, None]).sum().item()
 
 
+def probabilities_added(model, prompt, new):
+    rows = model(torch.cat([prompt, new], 1))[0, prompt.shape[1] - 1 : -1].softmax(-1)
+    return rows.gather(1, new[0, :, None]).sum().item()
+
+
+def other_last_token(model, ids, n, choose):
+    text = looped()(model, ids, n, choose)
+    text[:, -1] = (text[:, -1] + 1) % 5
+    return text
+
+
+def reads_six_at_most(model, ids, n, choose):
+    return looped()(lambda text: model(text[:, -6:]), ids, n, choose)
+
+
+def one_at_least(model, ids, n, choose):
+    return looped()(model, ids, max(n, 1), choose)
+
+
+def changes_what_it_is_given(model, ids, max_new_tokens, eos):
+    text = separately(model, ids, max_new_tokens, eos)
+    ids[0, 0] = 0
+    return text
+
+
+def other_word_in_the_middle(model, ids, max_new_tokens, eos):
+    text = separately(model, ids, max_new_tokens, eos)
+    text[-1, 2] = 3
+    return text
+
+
 RIGHT = {
     "softmax": [shifted(lambda z: z.amax(-1, keepdim=True)), by_hand],
     "loop": [looped(), with_list],
@@ -223,6 +254,9 @@ WRONG = {
         "in place": (looped(in_place=True), "changed the input_ids"),
         "to the left": (looped(left=True), "do not begin with their prompts"),
         "no model": (never_asks, "never asks the model"),
+        "another last token": (other_last_token, "the tokens that choose returned"),
+        "a context of its own": (reads_six_at_most, "with a small GPT-2 the texts differ"),
+        "always one": (one_at_least, "max_new_tokens = 0"),
         "one text at a time": (each_text_alone, "not (B, V) ="),
     },
     "entropy": {
@@ -239,6 +273,7 @@ WRONG = {
         "own row": (scored(1, 1), "its own row"),
         "prompt too": (with_prompt, "prompt is scored"),
         "mean": (lambda m, p, n: token_by_token(m, p, n) / n.shape[1], "mean per token"),
+        "sum of probabilities": (probabilities_added, "probabilities were added"),
         "probability": (lambda m, p, n: math.exp(token_by_token(m, p, n)), "not its logarithm"),
         "bits": (lambda m, p, n: token_by_token(m, p, n) / math.log(2), "in bits"),
         "sign": (lambda m, p, n: -token_by_token(m, p, n), "surprisal"),
@@ -263,6 +298,8 @@ WRONG = {
         "first row": (write(row=0), "."),
         "prompt counts": (write(prompt_counts=True), "max_new_tokens=1"),
         "end in prompt": (write(from_prompt=True), "counts as ended"),
+        "in place": (changes_what_it_is_given, "changed the input_ids"),
+        "another word": (other_word_in_the_middle, "but got 'b x . . ."),
         "prompt lost": (prompt_lost, "begin with the prompts"),
         "list": (lambda *given: separately(*given).tolist(), "should be a tensor"),
     },

@@ -89,6 +89,7 @@ WRONG = {
         "all ones": (with_mask(lambda ids, mask, pad: torch.ones_like(mask)), "attention_mask is"),
         "plain positions": (with_positions(lambda m, p: torch.arange(4).repeat(3, 1)), "padding is counted"),
         "from one": (with_positions(lambda m, p: m.cumsum(1)), "begin at 1"),
+        "from the right": (with_positions(lambda m, p: m.flip(1).cumsum(1).flip(1) * m - m), "have the positions"),
         "negative": (with_positions(lambda m, p: m.cumsum(1) - 1), "negative position"),
         "shortest": (shortened, "should have shape (3, 4)"),
         "in place": (in_place, "changed the rows"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fuzz import TIMES
 from transformers import GPT2Config as TransformersConfig
 from transformers import GPT2LMHeadModel
 
@@ -184,7 +185,8 @@ def test_the_named_toys():
     model, ids = toy.BEAM_LOSES, toy.BEAM_LOSES.encode("the")
     log_probs = [beam_search(model, ids, num_beams=n, max_new_tokens=3).hypotheses[0].log_prob for n in (1, 2, 3)]
     assert log_probs[0] == pytest.approx(model.greedy("the", 3).log_prob)
-    assert log_probs[1] < log_probs[0] == log_probs[2]
+    assert log_probs[2] == pytest.approx(log_probs[0])
+    assert log_probs[1] < log_probs[0] - 0.01
 
 
 def test_early_stopping_true_false_and_never_differ():
@@ -202,7 +204,7 @@ def test_early_stopping_true_false_and_never_differ():
     assert found[True].tree.stopped == "early_stopping=True, and 2 are finished"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40 * TIMES, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 4), st.sampled_from(MODES), st.sampled_from([0, 1, 2]))
 def test_what_holds_for_every_search(seed, num_beams, length, early_stopping, penalty):
     model = toy.random_toy(seed, vocab_size=5, eos=True)

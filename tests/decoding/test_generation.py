@@ -193,8 +193,11 @@ def test_each_step_draws_from_what_transformers_draws_from(settings):
         step = generate(model, prefix, max_new_tokens=1, do_sample=True, use_cache=False, trace=True, **settings).trace[
             0
         ]
-        assert torch.equal(step.stages["model"], run.logits[t])
-        assert torch.equal(list(step.stages.values())[-1], run.scores[t])
+        # close, not equal: with its mask of ones the library may take another attention kernel
+        torch.testing.assert_close(step.stages["model"], run.logits[t], rtol=1e-5, atol=1e-5)
+        last = list(step.stages.values())[-1]
+        assert torch.equal(last.isinf(), run.scores[t].isinf())
+        torch.testing.assert_close(last, run.scores[t], rtol=1e-5, atol=1e-4)
         assert list(step.stages) == ["model", *(n for n in ORDER if n in settings)]
         assert torch.allclose(step.probs, run.scores[t].softmax(-1))
 

@@ -7,6 +7,7 @@ import torch
 import transformers.generation.logits_process as theirs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fuzz import TIMES
 
 from gpt2lessons import toy
 from gpt2lessons.decoding import processors
@@ -290,7 +291,7 @@ rows_of_logits = st.integers(0, 10_000).flatmap(lambda s: st.integers(2, 40).map
 
 
 @given(x=rows_of_logits, data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * TIMES, deadline=None)
 def test_pure_and_only_removing_and_one_stays(x, data):
     name = data.draw(st.sampled_from([n for n in KEEP if n != "apply_temperature"]))
     ours, _, values = KEEP[name]
@@ -303,7 +304,7 @@ def test_pure_and_only_removing_and_one_stays(x, data):
 
 
 @given(x=rows_of_logits, data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * TIMES, deadline=None)
 def test_a_looser_setting_keeps_at_least_as_much(x, data):
     name = data.draw(st.sampled_from(["keep_top_k", "keep_top_p", "keep_min_p", "keep_typical", "keep_epsilon"]))
     ours, _, values = KEEP[name]
@@ -313,7 +314,7 @@ def test_a_looser_setting_keeps_at_least_as_much(x, data):
 
 
 @given(x=rows_of_logits, data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40 * TIMES, deadline=None)
 def test_rows_do_not_see_each_other(x, data):
     name = data.draw(st.sampled_from(sorted(KEEP)))
     ours, _, values = KEEP[name]

@@ -1,13 +1,16 @@
 """The table of settings: one declaration serves every loop; the newer settings equal the library's."""
 
 import inspect
+import itertools
 import math
+import warnings
 
 import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import settings as how
+from support.fuzz import TIMES
 from transformers import LogitsProcessor, LogitsProcessorList
 from transformers.generation.logits_process import (
     EtaLogitsWarper,
@@ -20,6 +23,7 @@ from transformers.generation.logits_process import (
 import gpt2lessons as gl
 from gpt2lessons.decoding import processors
 from gpt2lessons.decoding.processors import SETTINGS
+from gpt2lessons.decoding.speculative import PromptLookup
 
 IDS = torch.tensor([[1, 2, 3, 2]])
 # a value that does something on most rows
@@ -136,23 +140,35 @@ def test_a_new_sampler_is_one_function_with_its_line(monkeypatch):
 
 
 @pytest.mark.parametrize("name", [name for name in SETTINGS if name != "repetition_penalty"])
-@how(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), shift=st.sampled_from([-10_000.0, -100.0, 37.5, 1e6]), size=st.integers(1, 400))
-def test_no_setting_but_the_repetition_penalty_depends_on_a_constant(name, seed, shift, size):
-    logits = rows(seed, 3, size).mul(1024).round().div(1024)  # so that adding the constant loses no digit
+@how(max_examples=25 * TIMES, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    shift=st.sampled_from([-10_000.0, -100.0, 37.5, 1e6]),
+    size=st.sampled_from([1, 2, 9, 57, 400]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_no_setting_but_the_repetition_penalty_depends_on_a_constant(name, seed, shift, size, dtype):
+    """The real GPT-2's logits lie near -100; float32 keeps three digits after the point of what lies at -10,000."""
+    steps = 16 if shift == 1e6 else 512  # so that adding the constant loses no digit, in float32 neither
+    logits = rows(seed, 3, size).mul(steps).round().div(steps).to(dtype)
+    assert torch.equal((logits + shift).double() - shift, logits.double())
     ids = torch.randint(size, (3, 5), generator=seeded(seed))
     value = TYPICAL_VALUES[name]
     plain, moved = (SETTINGS[name].apply(x, ids, value) for x in (logits, logits + shift))
-    torch.testing.assert_close(moved.softmax(-1), plain.softmax(-1), rtol=0, atol=1e-9)
     assert torch.equal(moved.isinf(), plain.isinf())
+    if SETTINGS[name].sampling and name != "temperature":
+        assert torch.equal(moved, (plain + shift))  # what is kept is as it was
+    else:  # what is divided or moved is rounded where it lies: a unit in the last place of the largest
+        unit = torch.finfo(dtype).eps * (logits.abs().max() + abs(shift)).item() / 0.7
+        torch.testing.assert_close(moved.softmax(-1), plain.softmax(-1), rtol=4 * unit, atol=1e-12)
 
 
 def test_a_nucleus_in_float32_far_below_zero():
     logits = torch.tensor([[0.7, 0.2, 0.1]]).log() - 10000
-    probs = logits.double().softmax(-1)[0]
-    assert probs[:2].sum() < 0.9001 or probs[:2].sum() > 0.9001 + 1e-6  # decided by what float32 left of the logits
-    expected = 2 if probs[:2].sum() >= 0.9001 else 3
-    assert int(processors.keep_top_p(logits, 0.9001).isfinite().sum()) == expected
+    two = logits.double().softmax(-1)[0, :2].sum().item()  # of what float32 left of the logits
+    assert 0.8999 < two < 0.9001 - 1e-5
+    assert int(processors.keep_top_p(logits, 0.9001).isfinite().sum()) == 3
+    assert int(processors.keep_top_p(logits, two - 1e-5).isfinite().sum()) == 2
 
 
 def test_the_repetition_penalty_depends_on_a_constant_by_design():
@@ -306,8 +322,26 @@ def test_an_end_token_that_the_model_does_not_know_is_refused_in_every_loop(mini
 
 
 def test_an_end_token_past_the_logits_of_a_function_is_refused():
-    with pytest.raises(ValueError, match="ids are 0 to 8"):
-        gl.generate(toy(), IDS, max_new_tokens=1, eos_token_id=9)
+    for loop in (
+        lambda: gl.generate(toy(), IDS, max_new_tokens=1, eos_token_id=9),
+        lambda: gl.beam_search(toy(), IDS, num_beams=2, max_new_tokens=1, eos_token_id=[2, 9]),
+        lambda: gl.speculative.speculate(toy(), toy(), IDS, max_new_tokens=2, eos_token_id=9),
+        lambda: gl.speculative.speculate(toy(), PromptLookup(), IDS, max_new_tokens=2, eos_token_id=9),
+    ):
+        with pytest.raises(ValueError, match="eos_token_id=9 would never end a text: this model's ids are 0 to 8"):
+            loop()
+
+
+def test_an_argument_of_other_libraries_is_answered_by_its_name_here():
+    """Also where something is missing, which Python would say first."""
+    for loop in (
+        lambda: gl.generate(toy(), IDS, max_length=9),
+        lambda: gl.beam_search(toy(), IDS, num_beams=2, max_length=9),
+        lambda: gl.speculative.speculate(toy(), toy(), IDS, max_length=9),
+        lambda: gl.generate_text(gl.load("gpt2-mini"), "Once", max_length=9),
+    ):
+        with pytest.raises(TypeError, match=r"max_length is not a setting here.*say max_new_tokens"):
+            loop()
 
 
 def test_a_row_ended_by_stop_is_filled_with_the_models_end_token(mini):
@@ -322,9 +356,34 @@ def test_a_row_ended_by_stop_is_filled_with_the_models_end_token(mini):
 
 def test_a_padded_batch_without_a_mask_is_noticed(mini):
     pad = mini.model.config.pad_token_id
-    ids = torch.tensor([[pad, pad, 5], [5, 6, 7]])
-    with pytest.warns(UserWarning, match="attention_mask"):
-        gl.generate(mini, ids, max_new_tokens=1)
+    padded = {
+        "begin": torch.tensor([[pad, pad, 5, 6], [5, 6, 7, 8]]),
+        "end": torch.tensor([[5, 6, pad, pad], [5, 6, 7, 8]]),
+    }
+    readers = [
+        lambda ids: gl.generate(mini, ids, max_new_tokens=1),
+        lambda ids: gl.generate(mini.model, ids, max_new_tokens=1),
+        lambda ids: gl.beam_search(mini, ids, num_beams=2, max_new_tokens=1),
+        lambda ids: gl.perplexity(mini, ids),
+        lambda ids: gl.scoring.surprisal(mini, ids),
+        lambda ids: gl.scoring.token_log_probs(mini, ids),
+    ]
+    for read, (place, ids) in itertools.product(readers, padded.items()):
+        with pytest.warns(UserWarning, match=f"some rows {place} with padding.*attention_mask") as told:
+            read(ids)
+        assert [each.filename for each in told] == [__file__]  # the caller's line, so that each is told once
+
+
+def test_what_is_not_padded_is_read_without_a_word(mini):
+    """The padding token is also the one that begins and ends texts."""
+    end = mini.model.config.pad_token_id
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gl.perplexity(mini, torch.tensor([[end, 5, 6], [end, 7, 8]]))
+        gl.perplexity(mini, torch.tensor([[4, 5, end], [6, 7, 8]]))
+        gl.perplexity(mini, torch.tensor([[end, end, 5, end, end]]))
+        gl.perplexity(mini, torch.tensor([[end, 5], [6, 7]]), attention_mask=torch.tensor([[0, 1], [1, 1]]), add_bos=1)
+        gl.generate(mini, torch.tensor([[end], [end]]), max_new_tokens=1)
 
 
 def test_too_long_a_prompt_says_what_fits(mini):

@@ -6,9 +6,10 @@ Each form passes `wire`, as in grading; the visible part of a test sees it as it
 import enum
 import math
 import re
-from collections import Counter, OrderedDict, defaultdict, namedtuple
+from collections import Counter, OrderedDict, UserDict, defaultdict, deque, namedtuple
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -51,6 +52,8 @@ PLAIN = {
     "float with methods": (Angry(0.5), 0.5),
     "numpy's double": (np.float64(0.1), 0.1),
     "numpy's single": (np.float32(0.5), 0.5),
+    "numpy's long double": (np.longdouble(0.5), 0.5),
+    "numpy's half": (np.float16(0.5), 0.5),
     "numpy's whole number": (np.int64(7), 7),
     "numpy's truth": (np.True_, True),
     "fraction": (Fraction(1, 3), Fraction(1, 3)),
@@ -77,7 +80,9 @@ def test_tensors_of_every_type_arrive_bit_for_bit(dtype):
         assert arrived.equal(shape)
 
 
-@pytest.mark.parametrize("value", [1j, torch.ones(2, dtype=torch.complex64), np.ones(3), Decimal("nan"), object(), len])
+@pytest.mark.parametrize(
+    "value", [1j, np.clongdouble(1j), torch.ones(2, dtype=torch.complex64), np.ones(3), Decimal("nan"), object(), len]
+)
 def test_what_is_no_plain_data_arrives_opaque(value):
     assert isinstance(wire.decode(wire.encode(value)), wire.Opaque)
 
@@ -155,14 +160,22 @@ def singles(kept):
 FORMS = {
     ("ps1_architecture_and_tokens", "q1", "block_parameters"): [float, np.int64, torch.tensor, np.float64, Fraction],
     ("ps1_architecture_and_tokens", "q2", "window_pattern"): [
+        torch.Tensor.to_sparse, lambda x: x.clone().requires_grad_(),
+        lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
         torch.nn.Parameter, torch.Tensor.double, torch.Tensor.half, torch.Tensor.bfloat16, torch.Tensor.numpy,
     ],
-    ("ps1_architecture_and_tokens", "q3", "tokens_of"): [tuple, Ids, np.array, torch.tensor, set],
+    ("ps1_architecture_and_tokens", "q3", "tokens_of"): [
+        tuple, Ids, np.array, torch.tensor, set, deque, iter, dict.fromkeys, lambda ids: [np.uint8(i) for i in ids],
+        lambda ids: [True if i == 1 else i for i in ids],
+    ],
     ("ps2_decoding", "q1", "keep_within"): [
+        torch.Tensor.to_sparse, lambda x: x.clone().requires_grad_(), lambda x: x.t().contiguous().t(),
         torch.nn.Parameter, torch.Tensor.double, torch.Tensor.half, torch.Tensor.bfloat16, torch.Tensor.numpy,
         torch.Tensor.tolist,
     ],
     ("ps2_decoding", "q2", "survivors"): [
+        UserDict, MappingProxyType, lambda d: {i: np.longdouble(p) for i, p in d.items()},
+        lambda d: {np.int16(i): Decimal(p) for i, p in d.items()}, lambda d: dict(reversed(d.items())),
         Counter, OrderedDict, lambda d: defaultdict(float, d), as_tensors, singles, lambda d: list(d.items()),
         lambda d: {float(i): p for i, p in d.items()}, lambda d: {i: Fraction(p) for i, p in d.items()},
         lambda d: {i: torch.tensor(p).half() for i, p in d.items()},
@@ -178,8 +191,11 @@ FORMS = {
         tuple, lambda s: [Pair(*p) for p in s], lambda s: [[*p] for p in s], lambda s: [(list(i), t) for i, t in s],
         lambda s: [(i, torch.tensor(t).double()) for i, t in s],
     ],
-    ("ps3_beam_search", "q3", "may_stop"): [np.bool_, torch.tensor, int],
-    ("ps4_tuning_and_evaluation", "q1", "word_perplexity"): [np.float64, np.float32, torch.tensor, Decimal],
+    ("ps3_beam_search", "q3", "may_stop"): [np.bool_, torch.tensor, int, float, str],
+    ("ps4_tuning_and_evaluation", "q1", "word_perplexity"): [
+        np.float64, np.float32, torch.tensor, Decimal, np.longdouble, np.float16, complex, lambda p: np.array([p]),
+        lambda p: torch.tensor([p], dtype=torch.float64), lambda p: torch.tensor(p).requires_grad_(),
+    ],
     ("ps4_tuning_and_evaluation", "q2", "share_of_wins"): [Fraction, Decimal, np.float64, torch.tensor],
     ("ps4_tuning_and_evaluation", "q3", "careful_choice"): [np.float64, torch.tensor, np.float32],
 }  # fmt: skip

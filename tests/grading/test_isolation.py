@@ -1,5 +1,6 @@
 """What a student's process can do while it is graded, and what it cannot: the sandbox, the worker, the supervisor."""
 
+import html
 import os
 import re
 import stat
@@ -17,6 +18,8 @@ from test_sets import COURSEWORK
 import gpt2lessons
 from gpt2lessons.grading import isolation, sandbox, supervisor
 from gpt2lessons.grading.inside import wire
+
+pytestmark = pytest.mark.slow  # each of a hundred tests starts a process that imports torch
 
 SOURCE = str(COURSEWORK / "source" / "ps2_decoding" / "ps2_decoding.ipynb")
 MODEL = """
@@ -99,6 +102,9 @@ PYTHON = {
     "a connection to this machine": "socket.create_connection(('127.0.0.1', 9))",
     "a connection abroad": "socket.create_connection(('192.0.2.1', 80), timeout=5)",
     "more rights": "os.setuid(0)",
+    "the host of a virtual machine": "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM).connect((2, 1024))",
+    "the kernel's ciphers": "socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)",
+    "packets as they are": "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
     "a name server": "socket.getaddrinfo('example.org', 80)",
 }
 
@@ -141,6 +147,19 @@ def test_code_below_python_cannot(run, what, capsys):
     assert run(f"{find}print({BELOW_PYTHON[what]})", capsys).strip() == "-1"
 
 
+def test_sockets_of_the_kinds_that_a_network_namespace_holds_are_all_there_are(run, capsys):
+    """VSOCK leads from a virtual machine to its host, whatever namespaces there are between."""
+    tries = (
+        "import itertools\nmade = set()\nfor family, kind in itertools.product(range(64), (1, 2, 3, 5)):\n"
+        "    for flags in (0, socket.SOCK_CLOEXEC):\n"
+        "        s = libc.socket(family, kind | flags, 0)\n"
+        "        made |= {family} if s >= 0 else set()\n        _ = s < 0 or os.close(s)\nprint(*sorted(made))"
+    )
+    made = set(map(int, run(tries, capsys).split()))
+    assert 1 in made, "Python's own pairs of sockets should work"
+    assert made <= set(sandbox.FAMILIES)
+
+
 def test_torch_reads_no_file_past_python(run, capsys):
     said = run(f"torch.from_file({SOURCE!r}, size=10, dtype=torch.uint8)\nprint('done')", capsys)
     assert "No such file" in said
@@ -179,6 +198,22 @@ def test_the_disk_is_small(run, capsys):
     )
     assert "File too large" in run("with open('long', 'wb') as f: f.truncate(200 << 20)", capsys)
     run("[os.unlink(n) for n in os.listdir() if n.startswith(('fill', 'long'))]", capsys)
+
+
+def test_empty_files_come_to_an_end(start, capsys):
+    """They take no room, but each costs the kernel a kilobyte: three million fit into a folder of 200 MB."""
+    run = start()
+    said = run("for n in range(10**7):\n    with open(f'empty{n}', 'w'): pass", capsys)
+    assert f"your code made more than {sandbox.MOST_FILES:,} files" in said
+    assert run("print('data.txt' in os.listdir(), 'empty0' in os.listdir())", capsys) == "True False\n"
+    many = "for n in range(2000):\n    with open(f'few{n}', 'w'): pass\nprint(sum('few' in n for n in os.listdir()))"
+    assert run(many, capsys).strip() == "2000"
+
+
+def test_a_thousand_of_the_files_beside_a_notebook_are_taken(tmp_path):
+    for n in range(supervisor.MOST_FILES + 5):
+        (tmp_path / f"{n:05}").touch()
+    assert len(supervisor.handed_in(tmp_path)) == supervisor.MOST_FILES
 
 
 def test_threads_come_to_an_end(run, capsys):
@@ -273,7 +308,7 @@ def test_a_question_has_its_own_time(start, capsys):
 
 
 def test_time_of_a_question_adds_up_and_sleeping_costs_none(start, capsys):
-    run = start(seconds=1.5)
+    run = start(seconds=1.5, patience=20)
     run("def busy(s):\n    end = time.process_time() + s\n    while time.process_time() < end: pass\n"
         "def idle(): time.sleep(2.5)", capsys)  # fmt: skip
     run.worker.question()
@@ -283,6 +318,40 @@ def test_time_of_a_question_adds_up_and_sleeping_costs_none(start, capsys):
         run.space["busy"](1)
     run.worker.question()
     run.space["busy"](1)
+
+
+def test_endless_loops_cost_what_the_guide_says(start, capsys):
+    """A loop in each of many places: their own time each, and ten times that for the whole notebook."""
+    run = start(seconds=1, patience=20)
+    run("def fine(): return 7\ndef endless():\n    while True: pass", capsys)
+    for _ in range(2):
+        run.worker.question()
+        before = run.worker.whole_left
+        with pytest.raises(TimeoutError, match="did not answer within 1 s of processor time"):
+            run.space["endless"]()
+        assert before - run.worker.whole_left > 0.9  # and the process that starts anew is free
+    assert run.worker.whole_left > 5
+    said = "".join(run("while True: pass", capsys) for _ in range(12))
+    assert "your notebook has used all its time, 10 s of processor time (300 s by the clock)" in said
+    assert run.worker.process is None
+    starts = run.worker.starts
+    run.worker.question()
+    with pytest.raises(TimeoutError, match="nothing more of it is run"):
+        run.space["fine"]()
+    assert run.worker.process is None
+    assert starts <= supervisor.STARTS
+
+
+def test_what_runs_again_with_a_new_process_is_counted(start, capsys):
+    """Else a slow cell and a few loops would cost many times what they may."""
+    run = start(seconds=1, patience=20)
+    run("end = time.process_time() + 0.7\nwhile time.process_time() < end: pass\ndef fine(): return 7", capsys)
+    left = run.worker.whole_left
+    run.worker.stop()
+    run.worker.question()
+    assert run.space["fine"]() == 7
+    assert left - run.worker.whole_left > 0.6
+    assert run.worker.processor_left > 0.5  # but not to the question that came next
 
 
 def test_the_clock_is_a_far_bound_that_patience_moves(start, capsys):
@@ -323,6 +392,16 @@ def test_what_a_student_writes_is_shown_without_scripts():
         '<h2 id="a">T</h2>\n<p>a &lt; b <em>c</em> <code>d</code></p><table><thead><tr><th>e</th></tr></thead></table>'
     )
     assert isolation.safe_html(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "spelling", [r"\href", r"\&#104;ref", r"&#92;href", r"&bsol;h&#x72;ef", r"\h<!-- -->ref", r"\h<b></b>ref"]
+)
+def test_a_formula_holds_no_link(spelling):
+    shown = html.unescape(isolation.safe_html(f"<p>${spelling}{{https://example.org}}{{look}}$</p>"))
+    assert r"\href" not in shown
+    assert "href" in shown.replace("<b></b>", "")  # shown, as letters
+    assert isolation.safe_html("<p>$\\frac{a}{b}$</p>") == "<p>$\\frac{a}{b}$</p>"
 
 
 @pytest.mark.parametrize("address", ["evil.html", "https://example.org/?a=1&b=2", "//example.org", "mailto:a@b"])

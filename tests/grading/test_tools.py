@@ -76,31 +76,58 @@ def test_students_stand_in_the_column_of_their_kind_of_id():
 
 
 def test_nothing_to_write_is_said():
-    with pytest.raises(SystemExit, match="no grades for ps9"):
+    with pytest.raises(ValueError, match="no grades for ps9"):
         lms.rows("moodle", "ps9", grades(("ada", "1")))
-    with pytest.raises(SystemExit, match="Identifier and Grade"):
+    with pytest.raises(ValueError, match="Identifier and Grade"):
         lms.rows("moodle", "ps2_decoding", grades(("ada", "1")), [{"Nummer": "1"}])
 
 
 def test_a_name_that_nbgrader_wrote_without_quotes_is_refused():
     """`Ada, A.` makes one column more in grades.csv; a quote swallows the rest of the file."""
     broken = grades(("Ada", "14.0"))[0] | {None: ["x"]}
-    with pytest.raises(SystemExit, match="at Ada: rename that folder"):
+    with pytest.raises(ValueError, match="at Ada: rename that folder"):
         lms.rows("moodle", "ps2_decoding", [broken])
-    with pytest.raises(SystemExit, match="at Ada: rename that folder"):
+    with pytest.raises(ValueError, match="at Ada: rename that folder"):
         lms.rows("canvas", "ps2_decoding", [broken | {None: None, "score": None}])
 
 
-def test_lms_reads_and_writes_the_files_of_the_present_folder(tmp_path, monkeypatch):
+def test_lms_reads_and_writes_the_files_of_the_present_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match="nbgrader export"):
-        commands.main(["lms", "moodle", "ps2_decoding"])
+    assert commands.main(["lms", "moodle", "ps2_decoding"]) == 2
+    assert "first: nbgrader export" in capsys.readouterr().err
     columns = "assignment,student_id,last_name,first_name,score,max_score"
     (tmp_path / "grades.csv").write_text(f"{columns}\nps2_decoding,ada,,,14.0,20.0\n", "utf8")
     assert commands.main(["lms", "moodle", "ps2_decoding"]) == 0
     assert (tmp_path / "ps2_decoding.moodle.csv").read_text("utf8").split() == ["idnumber,ps2_decoding", "ada,14.0"]
     with pytest.raises(SystemExit):
         commands.main(["lms", "blackboard", "ps2_decoding"])
+
+
+def test_lms_and_collect_name_the_file_that_they_cannot_use(tmp_path, monkeypatch, capsys):
+    """Every bad argument and every bad file: one sentence, exit code 2."""
+    monkeypatch.chdir(tmp_path)
+    columns = "assignment,student_id,last_name,first_name,score,max_score"
+    good = f"{columns}\nps2,ada,,,14.0,20.0\n".encode()
+    (tmp_path / "text.csv").write_text("a,b\n1,2\n", "utf8")
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
+    cases = [
+        (good, ["lms", "moodle", "ps9"], "no grades for ps9"),
+        (good, ["lms", "moodle", "ps2", "none.csv"], "there is no file none.csv"),
+        (good, ["lms", "moodle", "ps2", "bytes.csv"], "bytes.csv is no CSV file in UTF-8"),
+        (good, ["lms", "moodle", "ps2", "text.csv"], "the worksheet should have the columns Identifier and Grade"),
+        (b"a,b\n1,2\n", ["lms", "canvas", "ps2"], "should have the columns assignment, first_name"),
+        (b"\xff\xfea", ["lms", "canvas", "ps2"], "grades.csv is no CSV file in UTF-8"),
+        (b"", ["lms", "canvas", "ps2"], "no grades for ps2"),
+        (good, ["collect", "ps2"], "there is nothing in "),
+        (good, ["collect", "../downloaded"], "there is nothing in "),
+    ]
+    for grades_csv, call, words in cases:
+        (tmp_path / "grades.csv").write_bytes(grades_csv)
+        assert commands.main(call) == 2, call
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.count("\n") == 1
+    assert {p.name for p in tmp_path.iterdir()} == {"text.csv", "bytes.csv", "grades.csv"}
 
 
 COPIES = {
@@ -176,6 +203,9 @@ def test_grade_says_what_it_cannot_do(tmp_path):
     assert "first generate" in grade(tmp_path, "ps2_decoding")[1]
     (tmp_path / "release" / "ps2_decoding").mkdir(parents=True)
     assert grade(tmp_path, "ps2_decoding", "--jobs", "0")[0] == 2
+    for minutes in ("0", "-1", "nan", "inf"):
+        code, said = grade(tmp_path, "ps2_decoding", f"--minutes={minutes}")
+        assert (code, "--minutes is the most for one submission" in said) == (2, True)
     for student in ("a[1]", "b,c", 'd"e'):
         (tmp_path / "submitted" / student / "ps2_decoding").mkdir(parents=True)
     hidden = {"cell_type": "code", "metadata": {"nbgrader": {"grade": True, "locked": True}}}
@@ -238,3 +268,55 @@ def test_a_word_in_an_answer_makes_nobody_a_thief(tmp_path):
     path = tmp_path / "ps2.ipynb"
     path.write_text(json.dumps({"cells": [answer, written]}), "utf8")
     assert not grader.is_source(path)
+
+
+def test_an_excluded_function_is_found_behind_a_helper(tmp_path):
+    """Under another name, in a cell of one's own, imported by a text; what is only given does not count."""
+    task = {"cell_type": "markdown", "metadata": {"nbgrader": {"grade_id": "q1-task", "locked": True}}}
+    task["source"] = "Write it without gpt2lessons."
+    given = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": "setup", "locked": True}}}
+    given["source"] = "import gpt2lessons as gl\nlm = gl.load()"
+    answer = {"cell_type": "code", "metadata": {"nbgrader": {"grade_id": "q1", "solution": True}}}
+    own = {"cell_type": "code", "metadata": {}}
+    path = tmp_path / "ps2.ipynb"
+    for helper, source, used in (
+        ("", "def f(x): return gl.processors.keep_top_p(x, 0.9)", "gl"),
+        ("keep = gl.processors.keep_top_p", "def f(x): return keep(x, 0.9)", "keep"),
+        ("def keep(x): return gl.processors.keep_top_p(x, 0.9)", "f = keep", "keep"),
+        ("%time\nkeep = gl.processors", "f = 1", ""),
+        ("", "f = __import__('gpt2lessons').processors.keep_top_p", "gpt2lessons"),
+        ("text = lm.encode('a')", "def f(x): return x", ""),
+        ("mine = 7", "def f(x): return lm(x) + mine", ""),
+    ):
+        cells = [given, task, {**own, "source": helper}, {**answer, "source": source}]
+        path.write_text(json.dumps({"cells": cells}), "utf8")
+        said = [f"q1 uses {used}; its task says without gpt2lessons"] if used else []
+        assert grader.rule_breaks(path) == said, source
+
+
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+missing = {"nbgrader", "bleach"}
+sys.meta_path.insert(0, Missing())
+import gpt2lessons.__main__ as commands
+from gpt2lessons.grading import class_parameters, lms, names, reports
+chosen = {"seed": 7, "opening": "The old king had three sons", "word": "marzipan"}
+for name in ("ps1", "ps2", "ps3", "ps4"):
+    assert len(reports.report(name, chosen)) == 6
+assert class_parameters.source("ps3", class_parameters.checked(chosen)).startswith("CLASS = ")
+sys.modules.pop("psutil", None)  # transformers may know it
+missing.add("psutil")
+sys.exit(10 * commands.main(["grade", "ps2_decoding"]) + commands.main(["lms", "moodle", "ps2_decoding"]))
+"""
+
+
+def test_reports_and_lists_need_neither_nbgrader_nor_bubblewrap(tmp_path):
+    env = os.environ | {"PATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", WITHOUT], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 22, done.stderr
+    assert "grade: No module named 'psutil': it comes with pip install 'gpt2lessons[grading]'" in done.stderr
+    assert "there is no grades.csv" in done.stderr

@@ -3,7 +3,6 @@
 `GPT2LESSONS_FUZZ=10` makes the random tests ten times as long.
 """
 
-import os
 import random
 import re
 from fractions import Fraction
@@ -12,10 +11,11 @@ import numpy as np
 import pytest
 import sacrebleu
 from rouge_score import rouge_scorer, tokenizers
+from support.fuzz import TIMES
 
 from gpt2lessons import metrics
 
-ROUNDS = 150 * int(os.environ.get("GPT2LESSONS_FUZZ", "1"))
+ROUNDS = 150 * TIMES
 SPACED = ["the", "The", "cat", "sat", "on", "a", "mat,", "mat.", "dog's", "3.14", "1,000", "&amp;", "naïve", "(no)"]
 SPACED += ["—", "don't", "Кот", "сидит", "…", '"so"', "x/y", "$5", "."]
 UNSPACED = ["我", "喜欢", "猫。", "ねこ", "แมว", "the", "3"]

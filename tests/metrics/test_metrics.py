@@ -18,6 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
+from support.fuzz import TIMES
 
 import gpt2lessons as gl
 from gpt2lessons import metrics, scoring, tuning
@@ -88,7 +89,7 @@ def test_bleu_with_two_references_and_options_is_sacrebleu(loaded):
 words_of = st.lists(st.sampled_from(["the", "cat", "sat", "mat", "dog", "."]), min_size=1, max_size=9).map(" ".join)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=40 * TIMES)
 @given(st.lists(st.tuples(words_of, words_of), min_size=1, max_size=4))
 def test_any_texts_score_as_in_the_libraries(pairs):
     predictions, references = map(list, zip(*pairs, strict=True))

@@ -39,7 +39,6 @@ def test_batches_are_drawn_beside_the_batch_itself():
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda curves: faster.plot_work([1, 2], curves),
         lambda curves: faster.plot_batches([1, 2], curves),
         lambda curves: faster.plot_speedups([0, 1], curves, {}),
     ],
@@ -74,12 +73,18 @@ def test_overlap_stacks_what_is_shared_and_what_each_has_more():
     assert texts(ax) == ["p 0.75, q 0.50", "p 0.25, q 0.50"]
 
 
-def test_speedups_mark_break_even_and_the_drafts():
-    ax = faster.plot_speedups([0, 0.5, 1], {"c = 0": [1, 2, 5]}, {"1 block": (0.4, 0.9), "2 blocks": (0.5, 1.1)})
+def test_speedups_mark_break_even_and_tell_predicted_from_measured():
+    points = {"1": (0.4, 0.9, 0.5), "2": (0.5, 1.1, torch.tensor(0.6))}
+    ax = faster.plot_speedups([0, 0.5, 1], {"c = 0": [1, 2, 5]}, points)
     assert list(ax.lines[0].get_ydata()) == [1, 1]
-    points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "D"]
-    assert points == [(0.4, 0.9), (0.5, 1.1)]
-    assert texts(ax) == ["1 block", "2 blocks"]
+    for marker, inside, speeds in (("D", "white", [0.9, 1.1]), ("o", "black", [0.5, 0.6])):
+        marks = [line for line in ax.lines if line.get_marker() == marker]
+        assert [line.get_xdata()[0] for line in marks] == [0.4, 0.5]
+        np.testing.assert_allclose([line.get_ydata()[0] for line in marks], speeds)
+        assert {line.get_markerfacecolor() for line in marks} == {inside}
+    labels = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert labels == ["c = 0", "drafts, predicted", "drafts, measured"]
+    assert texts(ax) == ["1", "2"]
 
 
 def test_rounds_show_each_token_with_its_fate():

@@ -9,6 +9,7 @@ import gpt2lessons as gl
 from gpt2lessons.decoding.beam import BeamResult
 from gpt2lessons.decoding.search_tree import Hypothesis, SearchTree
 from gpt2lessons.decoding.trace import Generated, Step
+from gpt2lessons.desk.progress import Progress
 
 lm = gl.load("gpt2-mini")
 assert_type(lm, gl.LanguageModel)
@@ -53,3 +54,7 @@ gl.beam_search(lm, ids, num_beams=4, max_new_tokens=10, beams=3)  # type: ignore
 def every_text(result: Generated, lm: gl.LanguageModel) -> Sequence[str]:
     """The results can be used further."""
     return [lm.decode(row) for row in result.new_tokens]
+
+
+assert_type(gl.progress(), Progress)
+assert_type(gl.progress("03"), Progress)

@@ -139,6 +139,9 @@ def test_bad_batches_are_refused():
         corpus.Batches({"a": np.arange(99)}, rows=1, context=4, steps=1, shares={"a": (1, 1), "novels": (1, 1)})
     with pytest.raises(ValueError, match="not all 0"):
         corpus.Batches({"a": np.arange(99)}, rows=1, context=4, steps=1, shares={"a": (0, 1)})
+    for share in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="shares are finite, at least 0"):
+            corpus.Batches({"a": np.arange(99)}, rows=1, context=4, steps=1, shares={"a": (1, share)})
     with pytest.raises(IndexError, match="0 to 1, not 2"):
         corpus.Batches({"a": np.arange(99)}, rows=1, context=4, steps=2)[2]
 

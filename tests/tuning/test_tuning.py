@@ -203,6 +203,17 @@ def test_a_checkpoint_survives_a_torn_last_line(mini, tmp_path, table):
     same(third, table)
 
 
+def test_numbers_of_numpys_are_numbers(mini, tmp_path):
+    space = {"top_k": [1, 7], "top_p": [0.5, 1.0]}
+    numpys = {"top_k": list(np.array([1, 7])), "top_p": list(np.array([0.5, 1.0], dtype=np.float32))}
+    arguments = {"max_new_tokens": 2, "progress": False, "checkpoint": tmp_path / "sweep.jsonl"}
+    plain = sweep(mini, SearchSpace(**space), ["Once"], samples_per_setting=1, seed=3, **arguments)
+    kept = arguments["checkpoint"].read_text("utf8")
+    again = sweep(mini, SearchSpace(**numpys), ["Once"], samples_per_setting=np.int64(1), seed=np.int64(3), **arguments)
+    assert again["text"].tolist() == plain["text"].tolist()
+    assert arguments["checkpoint"].read_text("utf8") == kept, "it is the same sweep: nothing is written anew"
+
+
 def test_another_sweeps_rows_are_refused(mini, tmp_path, table):
     with pytest.raises(ValueError, match="belongs to another sweep"):
         sweep(mini, SearchSpace(**SPACE), PROMPTS, **SMALL, seed=1, resume=table)

@@ -72,16 +72,18 @@ def test_deeper_notebooks_run_with_the_slow_tests():
     assert marked == [(paths[0], "slow")]
 
 
-def test_clean_makes_help_read_only_and_writes_kernel_and_language():
+def test_clean_makes_what_is_folded_read_only_and_writes_kernel_and_language():
     full = {"name": "python", "version": "3.99", "mimetype": "text/x-python"}
     names = ("ex1-help", "ex12-help", "ex1-task", "ex-help")
     cells = [nbformat.v4.new_markdown_cell("?", id=name, metadata={"tags": ["Q7"]}) for name in names]
+    cells.append(nbformat.v4.new_markdown_cell("<details><summary>And?</summary>So.</details>", id="reaction"))
     answer = nbformat.v4.new_code_cell("1", id="a", metadata={"jupyter": {"outputs_hidden": True}, "tags": ["answer"]})
     notebook = nbformat.v4.new_notebook(cells=[*cells, answer], metadata={"language_info": full})
     made = notebooks.clean(notebook)
     assert [cell.metadata for cell in made.cells[:2]] == [{"tags": ["Q7"], "editable": False}] * 2
     assert [cell.metadata for cell in made.cells[2:4]] == [{"tags": ["Q7"]}] * 2
-    assert made.cells[4].metadata == {"jupyter": {"outputs_hidden": True}, "tags": ["answer"]}
+    assert made.cells[4].metadata == {"editable": False}
+    assert made.cells[5].metadata == {"jupyter": {"outputs_hidden": True}, "tags": ["answer"]}
     assert made.metadata == {"kernelspec": notebooks.KERNEL, "language_info": notebooks.LANGUAGE}
     made.metadata.language_info.codemirror_mode.version = 4
     assert notebooks.LANGUAGE["codemirror_mode"]["version"] == 3, "each notebook has its own"

@@ -43,7 +43,10 @@ def encode(value, special=None):
     if kind in (Fraction, Decimal) and (kind is Fraction or value.is_finite()):
         return ["Fraction", list(value.as_integer_ratio())]
     if kind.__module__ == "numpy" and hasattr(value, "item") and not getattr(value, "shape", ()):
-        return encode(value.item(), special)
+        # Python has no long doubles: of one, `item` is the long double itself
+        item = float(value) if kind.__name__ == "longdouble" else value.item()
+        if type(item) is not kind:
+            return encode(item, special)
     coded = _coded_tensor(value)
     if coded is None and special is not None:
         coded = special(value)
