@@ -138,10 +138,6 @@ def _nothing(model, optimizer, rows):
 
 
 _STEP_MISTAKES = {
-    "no weight moved": (
-        _nothing,
-        "backward() finds the gradients, the optimizer's step() uses them. Nothing may erase them in between.",
-    ),
     "the second step still carries the gradient of the first": (
         functools.partial(_step, first="keep"),
         "backward() adds to the gradients that are there. Who sets them back to zero?",
@@ -160,32 +156,43 @@ _STEP_MISTAKES = {
 
 
 def _trained(step):
-    """The two losses and the weights after two steps of a small model, float64, by plain gradient descent."""
+    """Two steps of a small model, float64, by plain gradient descent: their losses, the weights, calls of `step()`."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = GPT2(GPT2Config(vocab_size=7, n_positions=6, n_embd=8, n_layer=1, n_head=2)).double()
     model.requires_grad_(True)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    optimizer, calls = torch.optim.SGD(model.parameters(), lr=0.5), []
+    optimizer.register_step_post_hook(lambda *_: calls.append(1))
     generator = torch.Generator().manual_seed(0)
     losses = [step(model, optimizer, torch.randint(7, (3, 6), generator=generator)) for _ in range(2)]
-    return losses, torch.cat([p.detach().flatten() for p in model.parameters()])
+    return losses, torch.cat([p.detach().flatten() for p in model.parameters()]), len(calls)
 
 
 @exercise("One step of training")
 def training_step(answer):
     """Examine `answer(model, optimizer, rows (B, T + 1)) -> loss before the step`, by two steps of a small model."""
-    losses, weights = _trained(answer)
+    losses, weights, calls = _trained(answer)
     if any(getattr(loss, "requires_grad", False) for loss in losses):
         raise WrongError(
             "the loss is returned with everything that led to it, which fills the memory.",
             hint="`loss.item()` is the number alone.",
         )
     got = torch.tensor([float(as_number(loss, "the loss")) for loss in losses], dtype=torch.float64)
+    if torch.equal(weights, _trained(_nothing)[1]):
+        if not calls:
+            raise WrongError(
+                "no weight moved: the optimizer's step() was not called.",
+                hint="backward() finds the gradients, optimizer.step() uses them.",
+            )
+        raise WrongError(
+            "no weight moved: optimizer.step() found no gradients.",
+            hint="backward() comes before step(), and nothing may erase the gradients in between.",
+        )
     for problem, (mistake, hint) in _STEP_MISTAKES.items():
-        wrong, moved = _trained(mistake)
+        wrong, moved, _ = _trained(mistake)
         if torch.allclose(weights, moved, atol=1e-9) and torch.allclose(got, torch.tensor(wrong).double(), atol=1e-9):
             raise WrongError(f"{problem}.", hint=hint)
-    right, moved = _trained(_step)
+    right, moved, _ = _trained(_step)
     for number, (loss, expected) in enumerate(zip(got.tolist(), right, strict=True), 1):
         expect_number(
             loss, expected, f"the loss of step {number}", hint="The mean loss over all tokens, before the step."

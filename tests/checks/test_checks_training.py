@@ -193,8 +193,8 @@ WRONG = {
         ),
     },
     "training_step": {
-        "no step": (lambda m, o, rows: loss_of(m, rows).item(), "no weight moved"),
-        "erased": (erased, "no weight moved"),
+        "no step": (lambda m, o, rows: loss_of(m, rows).item(), "step() was not called"),
+        "erased": (erased, "found no gradients"),
         "never zeroed": (never_zeroed, "carries the gradient of the first"),
         "itself": (lambda m, o, rows: stepped(o, loss_of(m, rows, targets=rows[:, :-1])), "to predict itself."),
         "all rows": (

@@ -1,4 +1,4 @@
-"""What a lesson has to be: the rules hold for every lesson that was rewritten, and each rule notices what breaks it."""
+"""What a lesson has to be: the rules hold for every lesson, and each rule notices what breaks it."""
 
 import re
 
@@ -8,34 +8,23 @@ from support.exercises import NOTEBOOKS, exercises, namespace_of, run_exercise
 from gpt2lessons.workshop import lesson_rules as rules
 from gpt2lessons.workshop import notebooks
 
-# Lessons that were not rewritten yet. Never add to it; a lesson that meets all rules must leave it.
-NOT_YET = {
-    "12_training",
-}
 # {notebook: {cell: why it may say what GPT-2 does, or label something GPT-2}}
 SAID_OF_GPT2 = {}
 LESSONS = {path.stem: path for path in notebooks.lessons()}
-REWRITTEN = sorted(set(LESSONS) - NOT_YET)
 EVERYTHING = {notebooks.name_of(path): path for path in [*notebooks.lessons(), *notebooks.deeper()]}
-ASKED = [(lesson, name) for lesson in REWRITTEN for name in exercises(lesson)]
+ASKED = [(lesson, name) for lesson in LESSONS for name in exercises(lesson)]
 
 
 def broken(name):
     return rules.broken(rules.read(EVERYTHING[name]), name, said_of_gpt2=SAID_OF_GPT2.get(name, ()))
 
 
-@pytest.mark.parametrize("name", sorted(set(EVERYTHING) - NOT_YET))
-def test_rewritten_notebook_keeps_every_rule(name):
+@pytest.mark.parametrize("name", sorted(EVERYTHING))
+def test_notebook_keeps_every_rule(name):
     assert broken(name) == []
 
 
-@pytest.mark.parametrize("name", sorted(NOT_YET))
-def test_lesson_that_keeps_every_rule_is_not_listed(name):
-    assert broken(name), f"{name} keeps every rule now: take it off the list NOT_YET"
-
-
 def test_lists_name_what_exists():
-    assert set(LESSONS) >= NOT_YET
     for name, cells in SAID_OF_GPT2.items():
         assert set(cells) <= {cell["id"] for cell in rules.read(EVERYTHING[name])["cells"]}
         assert all(len(reason.split()) >= 3 for reason in cells.values()), "each has its reason"
