@@ -67,6 +67,7 @@ MAY_IMPORT = {
     "training": {"training.loop", "training.validation"},
     "training.corpus": {"checksums"},
     "training.baselines": set(),
+    "training.country": {"adapters", "decoding.generation"},
     "training.loop": {"checksums", "gpt2"},
     "training.validation": {"training.loop"},
     "training.model_card": {"metrics", "checksums", "training.corpus", "decoding.beam", "decoding.generation"},

@@ -28,6 +28,7 @@ def by_hand(answer):
                 0.4 / 0.9,
                 "Top-p reads what top-k has left, and after top-k the numbers are larger.",
             ),
+            "that is the second token's share": (3 / 7, "The first is asked for."),
             "only one token is left: the one that crosses the threshold was left out": (1.0, "Does 4/9 reach 0.75?"),
             "it was divided by top_p": (0.4 / 0.75, "Divide by what the kept tokens hold."),
             "that is the mass of the two tokens that are left, not the first one's share of it": (0.7, "Its share?"),
@@ -63,6 +64,8 @@ def _outcomes(logits, temperature, k, p):
         "top-p came before top-k, or both filters looked at one distribution": cooled.masked_fill(~both, -_INF),
         "the temperature is applied twice": cool(by_p(by_k(cooled))),
         "the logits went through softmax before the filters, which take logits": by_p(by_k(cool(logits.softmax(-1)))),
+        "a softmax stands between temperature and top-k; the filters take logits": by_p(by_k(cooled.softmax(-1))),
+        "a softmax stands between top-k and top-p; the filters take logits": by_p(by_k(cooled).softmax(-1)),
         "top-k is missing": by_p(cooled),
         "top-p is missing": by_k(cooled),
         "what either filter keeps was kept: that is a union": cooled.masked_fill(
@@ -78,7 +81,8 @@ def pipeline(answer):
     settings = (0.6, 3, 0.8)
     got = call_untouched(answer, _LOGITS, *settings)
     if isinstance(got, torch.Tensor) and (got < 0).any():
-        raise WrongError("these are logits: some are negative.", hint="Probabilities are asked for.")
+        problem = "some numbers are negative: these are logits or log-probabilities."
+        raise WrongError(problem, hint="Probabilities are asked for.")
     if isinstance(got, torch.Tensor) and got.isnan().any():
         hint = "Softmax over a column of removed tokens gives nan. Every row is a text: which axis is V?"
         raise WrongError("some of the probabilities are nan.", hint=hint)

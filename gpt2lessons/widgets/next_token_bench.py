@@ -17,12 +17,12 @@ _SHADES = ("#0072B2", "#56B4E9")
 class NextTokenBench(Twin):
     """Logits → divided by the temperature → probabilities → the drawn token, all moving at once.
 
-    `lm` is a `LanguageModel`. The ticket is a number from 0 to 1: the candidates, most probable first, share the
-    line from 0 to 1 in proportion to their probabilities, and the ticket falls on one of them. "append" puts that
+    `lm` is a `LanguageModel`. The random number `u` is from 0 to 1: the candidates, most probable first, share the
+    line from 0 to 1 in proportion to their probabilities, and `u` falls on one of them. "append" puts that
     token behind the prompt. The model runs only when the prompt changes.
     """
 
-    def __init__(self, lm, prompt="Once upon a time", *, temperature=1.0, ticket=0.5, shown=10):
+    def __init__(self, lm, prompt="Once upon a time", *, temperature=1.0, u=0.5, shown=10):
         self.lm, self.shown = lm, shown
         self._read = None, None
         style = {"description_width": "8em"}
@@ -31,8 +31,8 @@ class NextTokenBench(Twin):
         self.temperature = ipywidgets.FloatSlider(
             temperature, min=0.1, max=3, step=0.1, description="temperature", style=style, layout=wide
         )
-        self.ticket = ipywidgets.FloatSlider(
-            ticket,
+        self.u = ipywidgets.FloatSlider(
+            u,
             min=0,
             max=0.999,
             step=0.001,
@@ -46,7 +46,7 @@ class NextTokenBench(Twin):
         self.draw.on_click(self._draw)
         self.append.on_click(self._append)
         buttons = ipywidgets.HBox([self.draw, self.append])
-        watched = [self.prompt, self.temperature, self.ticket]
+        watched = [self.prompt, self.temperature, self.u]
         super().__init__([*watched, buttons], watch=watched)
 
     def state(self):
@@ -56,7 +56,7 @@ class NextTokenBench(Twin):
         probs = scaled.softmax(-1)
         order = logits.argsort(descending=True, stable=True)  # temperature never changes the order
         ends = probs[order].double().cumsum(0)
-        place = int((ends <= self.ticket.value * ends[-1]).sum())
+        place = int((ends <= self.u.value * ends[-1]).sum())
         return {"logits": logits, "scaled": scaled, "probs": probs, "order": order, "place": place}
 
     def _logits(self):
@@ -108,7 +108,7 @@ class NextTokenBench(Twin):
         return f'<tr style="{frame}">{cells}<td style="text-align:left">{bar} {p:.3f}{mark}</td></tr>'
 
     def _line(self, state):
-        """The line from 0 to 1, cut in proportion to the probabilities, with the ticket on it."""
+        """The line from 0 to 1, cut in proportion to the probabilities, with `u` on it."""
         pieces, left = [], 0.0
         for rank, token in enumerate(state["order"][: self.shown]):
             p, name = float(state["probs"][token]), self._name(token)
@@ -119,18 +119,18 @@ class NextTokenBench(Twin):
                 f'text-align:center;white-space:nowrap">{label}</span>'
             )
             left += p
-        ticket = (
-            f'<span style="position:absolute;left:{100 * self.ticket.value:.2f}%;top:-.5em;height:2.6em;'
+        mark = (
+            f'<span style="position:absolute;left:{100 * self.u.value:.2f}%;top:-.5em;height:2.6em;'
             'border-left:4px solid #E69F00"></span>'
         )
         frame = "position:relative;height:1.6em;width:40em;max-width:100%;margin:.8em 0;line-height:1.6em"
-        return f'<div style="{frame};border:1px solid currentColor">{"".join(pieces)}{ticket}</div>'
+        return f'<div style="{frame};border:1px solid currentColor">{"".join(pieces)}{mark}</div>'
 
     def _name(self, token):
         return token_html(self.lm.decode([int(token)]))
 
     def _draw(self, _button):
-        self.ticket.value = round(random.random(), 3) % 0.9995
+        self.u.value = round(random.random(), 3) % 0.9995
 
     def _append(self, _button):
         try:
@@ -155,5 +155,5 @@ class NextTokenBench(Twin):
         token = state["order"][state["place"]]
         return (
             f"NextTokenBench: {self.prompt.value!r} at temperature {self.temperature.value:g}, random number "
-            f"{self.ticket.value:g}: {self.lm.decode([int(token)])!r} with probability {state['probs'][token]:.3f}"
+            f"{self.u.value:g}: {self.lm.decode([int(token)])!r} with probability {state['probs'][token]:.3f}"
         )

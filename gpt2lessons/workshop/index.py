@@ -41,7 +41,12 @@ def readme():
         tables += ["", "To go deeper, when you like; no lesson needs them:", ""]
         tables += _table("notebook", notebooks.deeper())
     text = _filled(README.read_text("utf8"), "lessons", "\n".join(tables))
-    return _filled(text, "badges", launch.badges(notebooks.lessons()[0].name))
+    ways_in = [
+        f"**[Try it now]({launch.site()}playground.html)**: a small GPT-2 writes in your browser, nothing to install.",
+        "",
+        launch.badges(notebooks.lessons()[0].name),
+    ]
+    return _filled(text, "badges", "\n".join(ways_in))
 
 
 def _table(heading, paths):

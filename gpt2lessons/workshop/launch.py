@@ -1,13 +1,16 @@
 """Where the course lies on the web, and how a lesson that was opened alone gets the course.
 
 Every link and every installing cell is made from `REPOSITORY`, by `python -m gpt2lessons index`. A copy of the course
-that lives elsewhere sets its own address here first: the cell installs what lies there.
+that lives elsewhere sets its own address here first: the cell installs what lies there. All of them name the released
+version that they belong to, so that a class does not get a course that moves.
 """
 
 from urllib.parse import quote
 
+import gpt2lessons
+
 REPOSITORY = "gpt2lessons/gpt2lessons"  # account and name on GitHub
-BRANCH = "main"
+RELEASE = f"v{gpt2lessons.__version__}"  # the tag; a workflow sets it once CI has passed the version
 KAGGLE_INPUT = "/kaggle/input"
 LINKS_ID, CELL_ID = "launch", "install"
 
@@ -37,7 +40,7 @@ if getattr(importlib.util.find_spec("gpt2lessons"), "origin", None) is None:
 
 def page(lesson):
     """Return the address of a notebook's page on GitHub; `lesson` is its file below notebooks/."""
-    return f"https://github.com/{REPOSITORY}/blob/{BRANCH}/notebooks/{lesson}"
+    return f"https://github.com/{REPOSITORY}/blob/{RELEASE}/notebooks/{lesson}"
 
 
 def places(lesson):
@@ -46,7 +49,7 @@ def places(lesson):
     blob = page(lesson).removeprefix("https://")
     return {
         "Binder": (
-            f"https://mybinder.org/v2/gh/{REPOSITORY}/{BRANCH}?labpath={quote(path, safe='')}",
+            f"https://mybinder.org/v2/gh/{REPOSITORY}/{RELEASE}?labpath={quote(path, safe='')}",
             "https://mybinder.org/badge_logo.svg",
         ),
         "Colab": (
@@ -58,6 +61,12 @@ def places(lesson):
             "https://kaggle.com/static/images/open-in-kaggle.svg",
         ),
     }
+
+
+def site():
+    """Return the address of the published pages, "/" at its end."""
+    account, name = REPOSITORY.lower().split("/")
+    return f"https://{account}.github.io/{name}/"
 
 
 def badges(lesson):
@@ -75,7 +84,7 @@ def first_cell():
 
     A wheel somewhere below `KAGGLE_INPUT` is taken first, with what lies beside it and without network; else GitHub.
     """
-    return _CELL.format(kaggle_input=KAGGLE_INPUT, address=f"git+https://github.com/{REPOSITORY}@{BRANCH}")
+    return _CELL.format(kaggle_input=KAGGLE_INPUT, address=f"git+https://github.com/{REPOSITORY}@{RELEASE}")
 
 
 def equip(notebook, lesson):

@@ -19,6 +19,8 @@ import gpt2lessons
 from gpt2lessons.grading import isolation, sandbox, supervisor
 from gpt2lessons.grading.inside import wire
 
+pytestmark = pytest.mark.slow  # each of a hundred tests starts a process that imports torch
+
 SOURCE = str(COURSEWORK / "source" / "ps2_decoding" / "ps2_decoding.ipynb")
 MODEL = """
 import torch

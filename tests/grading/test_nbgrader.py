@@ -47,7 +47,7 @@ def hand_in(course, student, name, answer, *, edit=None):
     nbformat.write(notebook, folder / file)
 
 
-# the quickest of them goes through the whole cycle whenever the tests run
+# the quickest of them goes through the whole cycle whenever the tests run; the others, and attacks, with the slow ones
 QUICKEST = "ps2_decoding"
 EACH = [QUICKEST, *(pytest.param(name, marks=pytest.mark.slow) for name in SETS if name != QUICKEST)]
 SECONDS = 8  # of processor time for a question, in these tests
@@ -80,14 +80,28 @@ def course(released, sandboxed):
         if name not in done:
             done.add(name)
             hand_in_honest_work(folder, name)
-            if name == QUICKEST:
-                hand_in_hostile_work(folder)
-            (folder / "grade.log").write_text(grade(folder, name), "utf8")
-            run(folder, "generate_feedback", name)
-            run(folder, "export", "--to", "grades.csv")
+            finish(folder, name)
         return folder
 
     return course
+
+
+@pytest.fixture(scope="module")
+def attacked(released, sandboxed, tmp_path_factory):
+    """A copy of the coursework in which the hostile and the strange have handed in, beside one honest student."""
+    folder = tmp_path_factory.mktemp("attacked") / "coursework"
+    shutil.copytree(released(QUICKEST), folder)
+    hand_in_honest_work(folder, QUICKEST)
+    hand_in_hostile_work(folder)
+    finish(folder, QUICKEST)
+    return folder
+
+
+def finish(folder, name):
+    """Grade what was handed in; write the log, the feedback and the table of points."""
+    (folder / "grade.log").write_text(grade(folder, name), "utf8")
+    run(folder, "generate_feedback", name)
+    run(folder, "export", "--to", "grades.csv")
 
 
 def hand_in_honest_work(folder, name):
@@ -173,6 +187,7 @@ def hub(folder, tmp_path):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="nbgrader's exchange does not run on Windows")
 def test_every_command_of_the_guide_works_in_order(tmp_path, sandboxed):
     """In a fresh copy; the commands are those between ```sh and ```."""
@@ -253,12 +268,14 @@ def test_feedback_names_the_mistakes_and_hides_the_tests(course, name):
 
 
 @pytest.mark.parametrize("student", hostile.SUBMISSIONS)
-def test_a_submission_gets_the_points_that_it_should(course, student):
-    assert points(course(QUICKEST)).get(student, 0) == hostile.SUBMISSIONS[student][2]
+@pytest.mark.slow
+def test_a_submission_gets_the_points_that_it_should(attacked, student):
+    assert points(attacked).get(student, 0) == hostile.SUBMISSIONS[student][2]
 
 
-def test_missing_and_broken_notebooks_get_nothing_and_are_named(course):
-    folder = course(QUICKEST)
+@pytest.mark.slow
+def test_missing_and_broken_notebooks_get_nothing_and_are_named(attacked):
+    folder = attacked
     log = (folder / "grade.log").read_text("utf8")
     named = re.findall(r"not graded, 0 points so far: ([^:]+):", log)
     assert sorted(named) == ["Ada, A.", "broken", "link", "nothing", "old-format", "renamed", "thief"], log
@@ -267,26 +284,30 @@ def test_missing_and_broken_notebooks_get_nothing_and_are_named(course):
     assert [scores.get(student, 0) for student in ("nothing", "broken", "link", "thief", "Ada, A.")] == [0] * 5
 
 
-def test_copies_are_taken_and_said(course):
-    log = (course(QUICKEST) / "grade.log").read_text("utf8")
+@pytest.mark.slow
+def test_copies_are_taken_and_said(attacked):
+    log = (attacked / "grade.log").read_text("utf8")
     assert "quirks: PS2_Decoding (1).ipynb was taken as ps2_decoding.ipynb" in log
     assert "byte-order-mark: ps2_decoding-Copy1.ipynb was taken as ps2_decoding.ipynb" in log
 
 
-def test_what_lies_beside_a_notebook_is_not_served(course):
-    folder = course(QUICKEST) / "autograded"
+@pytest.mark.slow
+def test_what_lies_beside_a_notebook_is_not_served(attacked):
+    folder = attacked / "autograded"
     assert {p.name for p in folder.rglob("*") if p.is_file()} == {"ps2_decoding.ipynb", "handed_in.sha256"}
     assert (folder.parent / "submitted" / "more-notebooks" / "ps2_decoding" / "evil.html").is_file()
 
 
-def test_nbgraders_own_words_in_an_answer_stay(course):
-    page = feedback(course(QUICKEST), "quirks", QUICKEST)
+@pytest.mark.slow
+def test_nbgraders_own_words_in_an_answer_stay(attacked):
+    page = feedback(attacked, "quirks", QUICKEST)
     assert all(phrase in page for phrase in hostile.PHRASES)
     assert "_mistakes" not in page
 
 
-def test_written_answers_are_shown_without_their_scripts_and_links(course):
-    page = feedback(course(QUICKEST), "scripts", QUICKEST)
+@pytest.mark.slow
+def test_written_answers_are_shown_without_their_scripts_and_links(attacked):
+    page = feedback(attacked, "scripts", QUICKEST)
     assert "An answer." in page
     assert "<script>document.title" not in page
     assert not re.search(r"<img[^>]*onerror", page)
@@ -295,13 +316,15 @@ def test_written_answers_are_shown_without_their_scripts_and_links(course):
 
 
 @pytest.mark.parametrize(("student", "messages"), hostile.MESSAGES.items())
-def test_feedback_says_what_happened(course, student, messages):
-    page = feedback(course(QUICKEST), student, QUICKEST)
+@pytest.mark.slow
+def test_feedback_says_what_happened(attacked, student, messages):
+    page = feedback(attacked, student, QUICKEST)
     assert all(message in page for message in messages)
 
 
-def test_feedback_names_nobody_else(course):
-    folder = course(QUICKEST)
+@pytest.mark.slow
+def test_feedback_names_nobody_else(attacked):
+    folder = attacked
     for page in folder.glob("feedback/*/*/*.html"):
         student = page.parts[-3]
         others = {"equals-everything", "more-notebooks", "byte-order-mark", "report-moved"} - {student}
@@ -310,9 +333,10 @@ def test_feedback_names_nobody_else(course):
         assert str(folder) not in text
 
 
-def test_contents_decide_what_is_graded_again_not_times(course):
+@pytest.mark.slow
+def test_contents_decide_what_is_graded_again_not_times(attacked):
     """A file that was copied with its old time is new work; one that was only touched is not."""
-    folder = course(QUICKEST)
+    folder = attacked
     handed_in = folder / "submitted" / "stub" / QUICKEST / f"{QUICKEST}.ipynb"
     graded = folder / "autograded" / "stub" / QUICKEST / f"{QUICKEST}.ipynb"
     first = graded.stat().st_mtime_ns
@@ -336,6 +360,7 @@ def is_of_a_sandbox(process):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_stays_when_grade_is_killed_or_interrupted(course, blow):
     folder = course(QUICKEST)
@@ -364,7 +389,7 @@ def test_an_answer_that_uses_what_its_task_excludes_is_named(released):
     hand_in(folder, "own-way", QUICKEST, lambda q: model_answer(QUICKEST, q))
     path = folder / "submitted" / "{}" / QUICKEST / f"{QUICKEST}.ipynb"
     found = grader.rule_breaks(Path(str(path).format("easy-way")))
-    assert found == ["q2 uses gl; its task says without gpt2lessons"]
+    assert found == ["q2 uses gl, gpt2lessons; its task says without gpt2lessons"]
     assert grader.rule_breaks(Path(str(path).format("own-way"))) == []
     for student in ("easy-way", "own-way"):
         shutil.rmtree(folder / "submitted" / student)

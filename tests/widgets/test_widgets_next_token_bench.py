@@ -25,27 +25,27 @@ def test_probabilities_are_the_softmax_of_the_divided_logits(bench, mini):
         assert f"{state['probs'][best]:.3f}" in bench.view.value
 
 
-def test_the_ticket_falls_on_the_token_whose_stretch_it_hits(bench):
+def test_u_falls_on_the_token_whose_stretch_it_hits(bench):
     probs = bench.state()["probs"][bench.state()["order"]].double()
     ends = probs.cumsum(0)
-    bench.ticket.value = 0
+    bench.u.value = 0
     assert bench.state()["place"] == 0
     for place in range(3):
-        bench.ticket.value = round(float(ends[place] - probs[place] / 2), 3)
+        bench.u.value = round(float(ends[place] - probs[place] / 2), 3)
         assert bench.state()["place"] == place
-    bench.ticket.value = 0.999
+    bench.u.value = 0.999
     assert bench.state()["place"] > 100
     assert bench.view.value.count("◀ drawn") == 1  # a rank that is not listed gets a row of its own
 
 
-def test_a_low_temperature_moves_every_ticket_to_the_favourite(bench):
-    bench.ticket.value = 0.9
+def test_a_low_temperature_moves_every_u_to_the_favourite(bench):
+    bench.u.value = 0.9
     bench.temperature.value = 0.1
     assert bench.state()["place"] == 0
 
 
-def test_tickets_share_out_the_distribution(bench):
-    """1,000 evenly spaced tickets hit each token as often as its probability says, to one ticket at either end."""
+def test_evenly_spaced_us_share_out_the_distribution(bench):
+    """1,000 evenly spaced values of u hit each token as often as its probability says, to one value at either end."""
     state = bench.state()
     ends = state["probs"][state["order"]].double().cumsum(0)
     places = [int((ends <= n / 1000 * ends[-1]).sum()) for n in range(1000)]
@@ -61,15 +61,15 @@ def test_append_puts_the_drawn_token_behind_the_prompt(bench, mini):
     assert drawn.strip() in bench.view.value
 
 
-def test_a_new_ticket_is_between_0_and_1(bench):
+def test_a_new_u_is_between_0_and_1(bench):
     for _ in range(20):
         bench.draw.click()
-        assert 0 <= bench.ticket.value < 1
+        assert 0 <= bench.u.value < 1
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x>', "a&b</b>"])
 def test_what_is_typed_and_what_the_model_says_is_escaped(mini, text):
-    bench = NextTokenBench(mini, text, ticket=0.999)
+    bench = NextTokenBench(mini, text, u=0.999)
     for bad in ("<script", "<img", "a&b<"):
         assert bad not in bench.view.value
 
@@ -97,7 +97,7 @@ def test_the_model_reads_a_prompt_once_and_sliders_answer_at_once(mini, monkeypa
     bench = NextTokenBench(mini, "Once upon a time")
     for n in range(1, 20):
         bench.temperature.value = n / 10
-        bench.ticket.value = n / 20
+        bench.u.value = n / 20
     assert len(calls) == 1
     bench.prompt.value = "The king"
     assert len(calls) == 2
@@ -107,7 +107,7 @@ def test_the_model_reads_a_prompt_once_and_sliders_answer_at_once(mini, monkeypa
 
 
 def test_the_twin_is_a_picture_with_a_deterministic_sentence(mini):
-    bundles = [NextTokenBench(mini, "Once upon a time", ticket=0.4)._repr_mimebundle_() for _ in range(2)]
+    bundles = [NextTokenBench(mini, "Once upon a time", u=0.4)._repr_mimebundle_() for _ in range(2)]
     data = [b[0] if isinstance(b, tuple) else b for b in bundles]
     assert data[0]["image/png"] == data[1]["image/png"]
     assert data[0]["text/plain"] == data[1]["text/plain"]

@@ -1,5 +1,6 @@
 """The glossary: sorted, each term once and in one sentence, each link leads to a cell; its notebook is up to date."""
 
+import html
 import json
 import re
 
@@ -40,7 +41,7 @@ def test_one_sentence_is_told_from_more_or_less():
 def test_notebook_is_up_to_date_and_has_every_term_once_in_order():
     assert glossary.path().read_text("utf8") == glossary.text(), "run `python -m gpt2lessons index`"
     text = "\n".join(cells_of(glossary.path()).values())
-    terms = re.findall(r'^<a id="([^"]*)"></a>\*\*', text, re.M)
+    terms = [html.unescape(term) for term in re.findall(r'^<a id="([^"]*)"></a>\*\*', text, re.M)]
     assert terms == [glossary.anchor(entry["term"]) for entry in ENTRIES]
     letters = re.findall(r"^## (.)$", text, re.M)
     assert letters == sorted({entry["term"][0].upper() for entry in ENTRIES})

@@ -74,7 +74,7 @@ def test_deeper_notebook_gets_its_links_and_its_installing_cell(small_course):
     cells = json.loads(index.lesson(small_course / "deeper" / "post_ln.ipynb"))["cells"]
     assert [cell["id"] for cell in cells] == ["title", "launch", "install", "setup"]
     assert "notebooks%2Fdeeper%2Fpost_ln.ipynb" in "".join(cells[1]["source"])
-    assert "/blob/main/notebooks/deeper/post_ln.ipynb" in "".join(cells[1]["source"])
+    assert f"/blob/{launch.RELEASE}/notebooks/deeper/post_ln.ipynb" in "".join(cells[1]["source"])
 
 
 @pytest.mark.parametrize("change", ["another address", "another cell", "no cell", "no links", "not behind the title"])

@@ -210,6 +210,6 @@ def test_links_to_what_is_not_on_kaggle_lead_to_github(tmp_path, monkeypatch):
     source = "[a](deeper/a.ipynb) [g](glossary.ipynb#token) [l](03_x.ipynb#cell-id=b)"
     notebook = {"cells": [{"cell_type": "markdown", "id": name, "source": [source]} for name in ("title", "x")]}
     cell = kaggle.opened_alone(notebook, "03_x.ipynb", "ada")["cells"][-1]
-    github = "https://github.com/gpt2lessons/gpt2lessons/blob/main/notebooks"
+    github = f"https://github.com/gpt2lessons/gpt2lessons/blob/{launch.RELEASE}/notebooks"
     lesson = "https://www.kaggle.com/code/ada/gpt2lessons-03-x#cell-id=b"
     assert cell["source"] == f"[a]({github}/deeper/a.ipynb) [g]({github}/glossary.ipynb#token) [l]({lesson})"

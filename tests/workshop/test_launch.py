@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,15 +47,15 @@ def missing(monkeypatch, tmp_path):
 def test_addresses(published):
     assert launch.places("03_next_token.ipynb") == {
         "Binder": (
-            "https://mybinder.org/v2/gh/ada/gpt2lessons/main?labpath=notebooks%2F03_next_token.ipynb",
+            f"https://mybinder.org/v2/gh/ada/gpt2lessons/{launch.RELEASE}?labpath=notebooks%2F03_next_token.ipynb",
             "https://mybinder.org/badge_logo.svg",
         ),
         "Colab": (
-            "https://colab.research.google.com/github/ada/gpt2lessons/blob/main/notebooks/03_next_token.ipynb",
+            f"https://colab.research.google.com/github/ada/gpt2lessons/blob/{launch.RELEASE}/notebooks/03_next_token.ipynb",
             "https://colab.research.google.com/assets/colab-badge.svg",
         ),
         "Kaggle": (
-            "https://kaggle.com/kernels/welcome?src=https://github.com/ada/gpt2lessons/blob/main/notebooks/"
+            f"https://kaggle.com/kernels/welcome?src=https://github.com/ada/gpt2lessons/blob/{launch.RELEASE}/notebooks/"
             "03_next_token.ipynb",
             "https://kaggle.com/static/images/open-in-kaggle.svg",
         ),
@@ -88,9 +89,19 @@ def test_where_the_course_is_the_cell_does_and_says_nothing(tmp_path):
     assert notebook.cells[1].outputs[0].data["text/plain"] == "False"
 
 
+def test_links_and_cell_name_the_released_version(published):
+    """A class that began with one version goes on with it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
+    assert f"v{project['version']}" == launch.RELEASE
+    assert launch.first_cell().count(f"@{launch.RELEASE}") == 1
+    assert all(launch.RELEASE in address for address, _ in launch.places("03_next_token.ipynb").values())
+    assert launch.site() == "https://ada.github.io/gpt2lessons/"
+
+
 def test_where_it_is_missing_the_cell_takes_it_from_github(published, missing, capfd):
     exec(launch.first_cell(), {})
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "git+https://github.com/ada/gpt2lessons@main"]
+    address = f"git+https://github.com/ada/gpt2lessons@{launch.RELEASE}"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", address]
     assert missing.asked == [command]
     assert capfd.readouterr() == ("", "")
 
