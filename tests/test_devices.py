@@ -66,11 +66,9 @@ def swept(lm):
         lm, space, ["The", PROMPT], samples_per_setting=1, max_new_tokens=4, progress=False, batch_size=6
     )
     means = gl.tuning.summarize(table)
-    front = gl.tuning.pareto_front(means, minimize=["perplexity"])
     apart = gl.tuning.compare(table, 0, 1, objective="distinct_2")
     return (
         [frame.to_dict("list") for frame in (table, means)],
-        front.tolist(),
         apart,
         gl.tuning.describe(space.grid()[3]),
     )
@@ -273,7 +271,7 @@ WITHOUT_TENSORS = {
     *("metrics.reference_texts", "metrics.wilson_interval", "recorded.Text", "recorded.metrics", "recorded.prompts"),
     *("models.gpt2_tokenizer", "recorded.texts", "recorded.tuning", "speculative.expected_speedup"),
     *("speculative.expected_tokens", "training.Progress", "training.Recipe", "tuning.gaps"),
-    *("tuning.SearchSpace", "tuning.compare", "tuning.describe", "tuning.pareto_front", "tuning.summarize"),
+    *("tuning.SearchSpace", "tuning.compare", "tuning.describe", "tuning.summarize"),
 }
 # their tensors are those of a function that is held, or of the caller
 CONTAINERS = {"beam.BeamResult", "recorded.RecordedLanguageModel", "speculative.Round", "speculative.Speculated"}

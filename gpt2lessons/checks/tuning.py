@@ -33,6 +33,7 @@ def perplexity(answer):
         same = table[torch.arange(6), _IDS]
         late = torch.stack([table[t, _IDS[t - 1]] for t in range(1, 6)])
         kept = right[length - 1 :]
+        raw = torch.stack([logits[t - 1, _IDS[t]] for t in range(length, 6)])
         mistakes = {
             "the labels are not shifted: each token is scored by the logits at its own place": (
                 (-same[length:].mean()).exp(),
@@ -57,6 +58,10 @@ def perplexity(answer):
             ),
             "this is the mean surprisal; the last step is missing": (-kept.mean(), "exp of it is the perplexity."),
             "the surprisals are added up, but not averaged": ((-kept.sum()).exp(), "Divide by what is scored."),
+            "the logits were averaged as if they were log-probabilities": (
+                (-raw.mean()).exp(),
+                "log_softmax over the vocabulary comes first.",
+            ),
             "the sign is lost: perplexity is at least 1": (kept.mean().exp(), "Surprisal is minus the logarithm."),
         }
         if length > 1:
@@ -200,6 +205,10 @@ _RULES = {  # what decides wrongly -> (rule, hint)
         lambda low, high, margin: "near" if -margin < low and high < margin and low <= 0 <= high else "far",
         "Compare with the margin, not with 0.",
     ),
+    "0 inside means near and 0 outside means far here: where the margin lies is not asked": (
+        lambda low, high, margin: "near" if low <= 0 <= high else "far",
+        "Compare both ends with −margin and +margin; there are three answers.",
+    ),
     "only the middle of the interval decides, so its width does not matter": (
         lambda low, high, margin: "near" if abs(low + high) / 2 <= margin else "far",
         "Both ends have to be on the same side of the margin.",
@@ -235,7 +244,7 @@ def verdict(answer):
         (0.5, 0.9, 0.4): "far",
         (-1.9, -1.2, 0.4): "far",
         (-0.1, 0.6, 0.4): "open",
-        (-0.9, 0.1, 0.4): "open",
+        (-0.9, 0.3, 0.4): "open",
         (0.2, 0.7, 0.4): "open",
         (-0.8, -0.2, 0.4): "open",
         (-0.7, 0.6, 0.4): "open",

@@ -68,45 +68,34 @@ def plot_gaps(temperatures, lines, *, margin, marks=(), ax=None):
 
 
 def plot_curse(printed, honest, *, x_label="perplexity", ax=None):
-    """Draw, for each run, the score that won and what the same setting scores in the other runs, joined by a line."""
+    """Draw, for each search, the score that won and the same setting's mean in the other searches, joined by a line."""
     ax = new_axes(ax, width=7.5, height=1.2 + 0.17 * len(printed))
     printed, honest = numbers(printed), numbers(honest)
     order = np.argsort(printed, kind="stable")
     places = np.arange(len(order))
     ax.hlines(places, printed[order], honest[order], color=COLOURS["light"], lw=2)
     ax.plot(printed[order], places, "v", color=COLOURS["red"], label="the score that won")
-    ax.plot(honest[order], places, "o", color=COLOURS["blue"], label="the same setting in all other runs, mean")
-    ax.set(xlabel=f"{x_label} (log scale)", ylabel="runs", yticks=[], ylim=(len(order) - 0.4, -0.6))
+    ax.plot(honest[order], places, "o", color=COLOURS["blue"], label="the same setting in all other searches, mean")
+    ax.set(xlabel=f"{x_label} (log scale)", ylabel="searches", yticks=[], ylim=(len(order) - 0.4, -0.6))
     _log_axis(ax)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=11)
     return ax
 
 
-def plot_front(
-    names, x, y, on_front, *, human=None, labels=(), chosen=None, x_label="perplexity", y_label="distinct-2", ax=None
-):
-    """Draw settings as points, those on the Pareto front filled and joined; `human` (x, y) is a star.
+def plot_settings(names, x, y, *, human=None, chosen=None, x_label="perplexity", y_label="distinct-2", ax=None):
+    """Draw settings as points; `human` (x, y), a star, stands for the reference texts.
 
-    `human` stands for the reference texts; `labels` maps names to the offset (in points) at which they are written;
-    the setting `chosen` gets a ring, and its name in the legend, where it covers no neighbour.
+    The setting `chosen`, one of `names`, gets a ring, and its name in the legend, where it covers no neighbour.
     """
     ax = new_axes(ax, width=8, height=5)
-    x, y, on_front = numbers(x), numbers(y), np.asarray(on_front, dtype=bool)
-    line = np.flatnonzero(on_front)[np.argsort(x[on_front])]
-    ax.plot(x[line], y[line], "-", color=COLOURS["light"], lw=3, zorder=0)
-    ax.plot(x[~on_front], y[~on_front], "o", mfc="none", color=COLOURS["grey"], label="dominated")
-    ax.plot(x[on_front], y[on_front], "o", color=COLOURS["blue"], label="on the Pareto front")
+    x, y = numbers(x), numbers(y)
+    ax.plot(x, y, "o", color=COLOURS["blue"], label="a setting")
     if human is not None:
         ax.plot(*human, "*", color=COLOURS["red"], markersize=17, label="reference texts")
-    for name, offset in dict(labels).items():
-        i = list(names).index(name)
-        ax.annotate(
-            name, (x[i], y[i]), offset, textcoords="offset points", fontsize=10, va="center", arrowprops=_LEADER
-        )
     if chosen is not None:
         i = list(names).index(chosen)
         ax.plot(x[i], y[i], "o", mfc="none", mec=COLOURS["orange"], mew=3, markersize=15, label=chosen)
-    ax.set(xlabel=x_label, ylabel=y_label)
+    ax.set(xlabel=f"{x_label} (log scale)", ylabel=y_label)
     _log_axis(ax)
     ax.margins(0.08)
     ax.legend(loc="lower right")

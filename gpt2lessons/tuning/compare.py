@@ -85,23 +85,6 @@ def compare(table, first, second, *, objective, over="prompts", confidence=0.95)
     return float(data.mean()), *student_interval(data, confidence=confidence)
 
 
-def pareto_front(table, *, maximize=(), minimize=()):
-    """Return, for each row of `table`, whether no other row is at least as good everywhere and better somewhere.
-
-    `maximize` and `minimize` are column names; the result is a boolean Series with the table's index. Raises
-    `ValueError` if there is nothing to compare by, or a value is nan.
-    """
-    names = [*maximize, *minimize]
-    if not names:
-        raise ValueError("name at least one column to maximize or minimize.")
-    _check_columns(table, names)
-    points = np.column_stack([table[n] for n in maximize] + [-table[n] for n in minimize]).astype(float)
-    if np.isnan(points).any():
-        raise ValueError("a point with nan can be neither better nor worse: leave such rows out.")
-    better = (points[None] >= points[:, None]).all(-1) & (points[None] > points[:, None]).any(-1)
-    return pd.Series(~better.any(1), index=table.index, name="on_front")
-
-
 def _units(values, prompts, over):
     """Return the means of `values` (a Series) over the units of `over`; `prompts` says whose each value is."""
     if isinstance(over, str):

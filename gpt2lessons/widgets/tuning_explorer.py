@@ -1,12 +1,12 @@
-"""The tuning explorer: settings as points, quality against diversity; pick one and read what it wrote."""
+"""The tuning explorer: settings as points, perplexity against diversity; pick one and read what it wrote."""
 
 import math
 
 import ipywidgets
 import numpy as np
 
-from gpt2lessons.plots.tuning import plot_front
-from gpt2lessons.tuning import describe, pareto_front, summarize
+from gpt2lessons.plots.tuning import plot_settings
+from gpt2lessons.tuning import describe, summarize
 from gpt2lessons.widgets.base import Twin, escape
 
 _WIDTH, _HEIGHT, _EDGE = 520, 300, 46
@@ -33,7 +33,6 @@ class TuningExplorer(Twin):
         self.table, self.prompts, self.human = table, prompts, human
         self.summary_table = summarize(table).sort_values("perplexity", kind="stable").reset_index(drop=True)
         self.names = [describe(row) for row in self.summary_table.to_dict("records")]
-        self.on_front = pareto_front(self.summary_table, maximize=["distinct_2"], minimize=["perplexity"])
         wide = ipywidgets.Layout(width="30em")
         options = [(name, place) for place, name in enumerate(self.names)]
         if setting is not None and setting not in self.names:
@@ -65,19 +64,17 @@ class TuningExplorer(Twin):
             for name in self.table.attrs["objectives"]
         )
         head = "".join(f"<th{_LEFT}>{h}</th>" for h in _HEAD)
-        front = "on the Pareto front" if self.on_front[self.setting.value] else "dominated by another setting"
         name = escape(self.names[self.setting.value])
         return (
-            f"{self._points()}<p>filled: on the Pareto front; open: dominated"
-            f"{'' if self.human is None else '; ★ reference texts'}</p>"
-            f"<p><b>{name}</b>: {front}, {int(row['texts'])} texts</p>"
+            f"{self._points()}{'' if self.human is None else '<p>★ reference texts</p>'}"
+            f"<p><b>{name}</b>: {int(row['texts'])} texts</p>"
             f"<table><tr>{head}</tr>{cells}</table>"
             '<blockquote style="border-left:4px solid #767676;padding:.4em 1em;white-space:pre-wrap">'
             f'<span style="opacity:.65">{prompt}</span>{escape(text["text"])}</blockquote>'
         )
 
     def _points(self):
-        """Return the scatter plot: filled points are on the front, the ring is the choice, the star is human."""
+        """Return the scatter plot: the ring is the choice, the star is human."""
         x, y = np.log(self.summary_table["perplexity"]), self.summary_table["distinct_2"]
         across, up = [*x], [*y]
         if self.human is not None:
@@ -89,12 +86,8 @@ class TuningExplorer(Twin):
         marks = []
         for place, name in enumerate(self.names):
             a, b = places[place]
-            fill = "#0072B2" if self.on_front[place] else "none"
             tip = f"{escape(name)}: perplexity {math.exp(x[place]):.3g}, distinct-2 {y[place]:.3f}"
-            circle = (
-                f'<circle cx="{a:.1f}" cy="{b:.1f}" r="5" fill="{fill}" stroke="#0072B2"><title>{tip}</title></circle>'
-            )
-            marks.append(circle)
+            marks.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="5" fill="#0072B2"><title>{tip}</title></circle>')
             if place == self.setting.value:
                 marks.append(
                     f'<circle cx="{a:.1f}" cy="{b:.1f}" r="10" fill="none" stroke="#E69F00" stroke-width="3"/>'
@@ -138,15 +131,7 @@ class TuningExplorer(Twin):
     def picture(self):
         """Return all settings as a matplotlib Figure, the chosen one ringed and named."""
         data, name = self.summary_table, self.names[self.setting.value]
-        ax = plot_front(
-            self.names,
-            data["perplexity"],
-            data["distinct_2"],
-            self.on_front,
-            human=self.human,
-            chosen=name,
-        )
-        return ax.figure
+        return plot_settings(self.names, data["perplexity"], data["distinct_2"], human=self.human, chosen=name).figure
 
     def summary(self):
         """Return the chosen setting with its two numbers, in one line."""

@@ -49,17 +49,14 @@ def test_curse_joins_each_score_with_its_own_later_mean():
     assert ax.lines[0].get_xdata().tolist() == [3, 5]
 
 
-def test_front_joins_only_its_own_points_from_left_to_right():
-    names, x, y = ["c", "a", "b"], [30.0, 3.0, 10.0], [0.9, 0.5, 0.4]
-    ax = tuning.plot_front(names, x, y, [True, True, False], human=(40, 0.95), labels={"a": (9, 9)})
-    assert ax.lines[0].get_xydata().tolist() == [[3, 0.5], [30, 0.9]]
-    assert ax.lines[1].get_xydata().tolist() == [[10, 0.4]]
-    assert ax.lines[3].get_xydata().tolist() == [[40, 0.95]]
-    assert ax.texts[0].xy == (3, 0.5)
+def test_settings_lie_where_their_numbers_say_and_the_star_is_the_reference():
+    ax = tuning.plot_settings(["c", "a", "b"], [30.0, 3.0, 10.0], [0.9, 0.5, 0.4], human=(40, 0.95))
+    assert ax.lines[0].get_xydata().tolist() == [[30, 0.9], [3, 0.5], [10, 0.4]]
+    assert ax.lines[1].get_xydata().tolist() == [[40, 0.95]]
 
 
-def test_front_rings_the_chosen_setting_and_names_it_in_the_legend():
-    ax = tuning.plot_front(["c", "a"], [30.0, 3.0], [0.9, 0.5], [True, True], chosen="a")
+def test_the_chosen_setting_is_ringed_and_named_in_the_legend():
+    ax = tuning.plot_settings(["c", "a"], [30.0, 3.0], [0.9, 0.5], chosen="a")
     ring = ax.lines[-1]
     assert ring.get_xydata().tolist() == [[3, 0.5]]
     assert ring.get_markerfacecolor() == "none"

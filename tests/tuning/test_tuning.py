@@ -1,4 +1,4 @@
-"""The sweep against single runs, interrupts at every place, and the Pareto front against its definition."""
+"""The sweep against single runs, interrupts at every place, and the intervals against their formulas."""
 
 import json
 import math
@@ -7,12 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 import gpt2lessons as gl
 from gpt2lessons.metrics import student_interval
-from gpt2lessons.tuning import SearchSpace, compare, gaps, pareto_front, summarize, sweep
+from gpt2lessons.tuning import SearchSpace, compare, gaps, summarize, sweep
 
 SPACE = {"temperature": [0.5, 1.0], "top_k": [None, 5], "top_p": [0.8, 0.95]}
 SMALL = {"samples_per_setting": 3, "max_new_tokens": 6, "batch_size": 10, "progress": False}
@@ -251,26 +249,6 @@ def test_summary_is_mean_and_interval_per_setting(table):
     assert (summary["perplexity_low"] < summary["perplexity"]).all()
     assert (summary["perplexity"] < summary["perplexity_high"]).all()
     assert summary.equals(summarize(table))
-
-
-points = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=12)
-
-
-@given(points)
-def test_pareto_front_is_its_definition(rows):
-    table = pd.DataFrame(rows, columns=["quality", "cost"])
-    front = pareto_front(table, maximize=["quality"], minimize=["cost"]).tolist()
-    for on_front, (q, c) in zip(front, rows, strict=True):
-        assert on_front == (not any(a >= q and b <= c and (a, b) != (q, c) for a, b in rows))
-
-
-def test_pareto_front_refuses_nan_and_nothing():
-    with pytest.raises(ValueError, match="nan"):
-        pareto_front(pd.DataFrame({"a": [1, math.nan]}), maximize=["a"])
-    with pytest.raises(ValueError, match="at least one column"):
-        pareto_front(pd.DataFrame({"a": [1]}))
-    with pytest.raises(ValueError, match="no column 'b'"):
-        pareto_front(pd.DataFrame({"a": [1]}), maximize=["b"])
 
 
 def test_comparison_is_paired_by_prompt():
