@@ -21,6 +21,7 @@ SETTINGS = {}  # name -> Setting; full once `processors` is imported, so take it
 
 _ELSEWHERE = {
     "max_length": "It counted prompt and new tokens together; say max_new_tokens.",
+    "max_time": "A text must not depend on how fast a machine is; say max_new_tokens, or end it with stop=….",
     "seed": "Give generator=torch.Generator().manual_seed(seed), or use generate_text.",
     "num_beams": "Beams are searched by beam_search.",
     "typical": "It is called typical_p.",

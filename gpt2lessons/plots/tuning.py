@@ -63,7 +63,7 @@ def plot_gaps(temperatures, lines, *, margin, marks=(), ax=None):
         ax.plot(*point, "D", color=COLOURS["red"], markersize=9, label=name)
     ax.set(xlabel="temperature", ylabel="gap to people, in ln")
     ax.set_xticks(temperatures, [f"{t:g}" for t in temperatures])
-    ax.legend(loc="lower right", fontsize=11)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=11)
     return ax
 
 

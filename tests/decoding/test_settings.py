@@ -109,6 +109,7 @@ def test_top_k_0_is_off_everywhere():
     [
         ("topk", "Did you mean top_k"),
         ("max_length", "say max_new_tokens"),
+        ("max_time", "must not depend on how fast a machine is"),
         ("seed", "manual_seed"),
         ("num_beams", "beam_search"),
         ("eta_cutoff", "called eta"),
