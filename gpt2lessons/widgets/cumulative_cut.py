@@ -95,7 +95,8 @@ class CumulativeCut(Twin):
         )
         cells = [f"{many:,}", f"{mass:.3f}", f"{needed:,}", f"{share:.3f}", last, first]
         body = "".join(f"<td {_CELL}>{cell}</td>" for cell in cells)
-        mark = f'<span style="color:{_COLOURS[place]}">{("━━", "╍╍")[place]}</span>'
+        line = f"border-top:3px {('solid', 'dashed')[place]} {_COLOURS[place]}"  # drawn: as text it would be too pale
+        mark = f'<span style="display:inline-block;width:1.8em;vertical-align:middle;{line}"></span>'
         return f'<tr><th scope="row" style="text-align:left;font-weight:normal">{mark} {escape(text)}</th>{body}</tr>'
 
     def _curves(self, state):
