@@ -21,7 +21,7 @@ def digest(path, *, git=False):
 def demand(folder, what):
     """Raise `ValueError` if a file of `folder` is not as its SHA256SUMS says; `what`: "the model is", for example."""
     if found := faults(folder):
-        raise ValueError(f"{what} not as it should be: {found[0]}. Install the course again.")
+        raise ValueError(f"{what} incomplete or damaged: {found[0]}. Install the course again.")
 
 
 def faults(folder):

@@ -55,13 +55,20 @@ def test_another_part_is_refused(part):
         human.passages(part)
 
 
-def test_a_changed_text_is_noticed(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("read", "file", "word", "what"),
+    [
+        (human.passages, "passages.json", "wicked", "the passages that people wrote are"),
+        (human.translations, "jonah.json", "Nineveh", "the translations are"),
+    ],
+)
+def test_a_changed_text_is_noticed(tmp_path, monkeypatch, read, file, word, what):
     shutil.copytree(human.FOLDER, tmp_path / "human")
     monkeypatch.setattr(human, "FOLDER", tmp_path / "human")
-    path = tmp_path / "human" / "passages.json"
-    path.write_text(path.read_text("utf8").replace("wicked", "good", 1), "utf8")
-    with pytest.raises(ValueError, match=r"passages.json is damaged.*Install the course again"):
-        human.passages()
+    path = tmp_path / "human" / file
+    path.write_text(path.read_text("utf8").replace(word, "good", 1), "utf8")
+    with pytest.raises(ValueError, match=rf"{what} incomplete or damaged: {file} is damaged.*Install the course again"):
+        read()
 
 
 def test_no_run_of_gpt2_mini_trained_on_these_authors():
@@ -84,12 +91,3 @@ def test_three_translations_go_verse_by_verse():
         assert verses[0].endswith(("saying,", "saying:"))
         assert "gourd" in verses[42], "4:6, the plant that God prepared"
         assert all(text.isascii() and not set(text) & set("[]`") for text in verses)
-
-
-def test_a_changed_translation_is_noticed(tmp_path, monkeypatch):
-    shutil.copytree(human.FOLDER, tmp_path / "human")
-    monkeypatch.setattr(human, "FOLDER", tmp_path / "human")
-    path = tmp_path / "human" / "jonah.json"
-    path.write_text(path.read_text("utf8").replace("Nineveh", "Babylon", 1), "utf8")
-    with pytest.raises(ValueError, match=r"the translations are not as it should be: jonah.json is damaged"):
-        human.translations()

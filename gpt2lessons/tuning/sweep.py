@@ -40,8 +40,8 @@ def repetition(tokens, log_probs):
     """Is the token at each place one of the 32 before it? The share of `tokens` (N,) for which it is.
 
     Welleck et al. 2020, "Neural text generation with unlikelihood training", section 4 (rep/l with l = 32).
-    It counts tokens of every text; the metric `repetition` of `gpt2lessons.metrics` is Holtzman's, the share of texts
-    that end in a loop.
+    The metric `repetition` of `gpt2lessons.metrics` is the same over a set of texts, on words unless it is given a
+    tokenizer. What Holtzman et al. (2020) call repetition, texts that end in a loop, is the metric `loops`.
     """
     return sum(token in tokens[max(0, i - 32) : i] for i, token in enumerate(tokens)) / len(tokens)
 

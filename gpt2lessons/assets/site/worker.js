@@ -1,6 +1,6 @@
 // gpt2-mini in a worker, so that the page stays quick while it thinks: a message asks, messages answer.
 
-import { Cache, GPT2, Tokenizer, beamSearch, draw, logSoftmax, pipeline, ranked, readSafetensors, softmax, stream } from "./gpt2.js";
+import { Cache, GPT2, Tokenizer, beamSearch, generate, logSoftmax, pipeline, ranked, readSafetensors, softmax } from "./gpt2.js";
 
 const FOLDER = "gpt2-mini/";
 const SHOWN = 15; // tokens of a distribution that are drawn
@@ -62,24 +62,15 @@ const tasks = {
   next: ({ text, settings }) => distribution(model.read(tokenizer.encode(text), new Cache()), settings),
 
   /** Write token by token; between two tokens other messages are heard, "stop" among them. */
-  async write({ text, settings, max_new_tokens, do_sample, seed }, tell) {
+  async write({ text, settings, ...how }, tell) {
     stopped = false;
-    const numbers = stream(seed);
-    const cache = new Cache();
-    const ids = tokenizer.encode(text);
-    const written = [];
-    for (let reading = ids; written.length < max_new_tokens && !stopped; reading = written.slice(-1)) {
-      const logits = model.read(reading, cache);
-      const scores = pipeline(logits, do_sample ? settings : {}).at(-1)[1];
-      const token = do_sample ? draw(scores, numbers.uniform()) : ranked(scores)[0];
-      const logProb = logSoftmax(logits)[token];
-      written.push(token);
+    for (const { token, stages } of generate(model, tokenizer.encode(text), { ...settings, ...how, end: tokenizer.end })) {
+      const logits = stages[0][1];
       const rank = 1 + logits.reduce((n, logit) => n + (logit > logits[token]), 0);
-      tell({ id: token, text: tokenizer.decode([token]), whole: tokenizer.decode(written), logProb, rank });
-      if (token === tokenizer.end) break;
+      tell({ text: tokenizer.decode([token]), logProb: logSoftmax(logits)[token], rank });
       await new Promise((resolve) => setTimeout(resolve));
+      if (stopped) break;
     }
-    return { text: tokenizer.decode(written) };
   },
 
   stop: () => (stopped = true),
