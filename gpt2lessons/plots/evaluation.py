@@ -126,7 +126,7 @@ def plot_overlap(candidate, reference, spans, *, n=1, ax=None):
     return ax
 
 
-def plot_gaps(gaps, *, zero, axes=None):
+def plot_differences(gaps, *, zero, axes=None):
     """Draw how far systems are from a target, a panel for each measure; return the array of Axes.
 
     `gaps` maps a measure's name to {system: (difference, low, high)}; all panels have the same systems.

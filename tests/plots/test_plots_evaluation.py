@@ -73,7 +73,7 @@ def test_overlap_marks_shared_ngrams_by_more_than_colour(n):
 
 def test_gaps_draw_a_panel_per_measure_with_intervals_and_the_target_at_zero():
     gaps = {m: {"greedy": (i, i - 1, i + 2), "pure": (-i, -i - 1, 0)} for i, m in enumerate("pqr", 1)}
-    axes = evaluation.plot_gaps(gaps, zero="people")
+    axes = evaluation.plot_differences(gaps, zero="people")
     assert [ax.get_xlabel() for ax in axes.flat[:3]] == [f"{m}, minus people" for m in "pqr"]
     assert not axes.flat[3].axison
     zero, *lines = axes.flat[1].lines
