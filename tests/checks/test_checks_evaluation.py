@@ -72,7 +72,7 @@ RIGHT = {
             sum(min(grams(c, n).count(g), grams(r, n).count(g)) for g in set(grams(c, n))) / (len(c) - n + 1)
         ),
     ],
-    "words_written": [lambda n, f: 2 * n / f - 2 * n, lambda n, f: round(2 * n * (1 - f) / f)],
+    "words_written": [lambda n, f: 2 * n / f - 2 * n, lambda n, f: 2 * n * (1 - f) / f],
     "distinct_n": [
         lambda texts, n: len(set(every(texts, n))) / len(every(texts, n)),
         lambda texts, n: (
@@ -127,6 +127,7 @@ WRONG = {
         "share of the text": lambda n, f: n * f,
         "lacks to 1": lambda n, f: n * (1 - f),
         "wrong way round": lambda n, f: 2 * n - 2 * n / f,
+        "it was rounded": lambda n, f: round(2 * n * (1 - f) / f),
     },
     "distinct_n": {
         "mean over texts": lambda texts, n: sum(len({*grams(t, n)}) / len(grams(t, n)) for t in texts) / len(texts),
